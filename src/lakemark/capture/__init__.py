@@ -1,0 +1,1 @@
+"""What a run is made of: code snapshot, environment lock, compute, reads; the receipt."""

@@ -1,0 +1,1 @@
+"""Where Lakemark keeps things, and the settings that a person chose."""

@@ -1,0 +1,1 @@
+"""Fitted models: what they are by content, and how they are kept."""

@@ -1,0 +1,1 @@
+"""Where bytes and rows live: the object store and the metadata database."""

@@ -1,0 +1,1 @@
+"""Delta tables: read, write, history, time travel, pins that vacuum obeys, content fingerprints."""

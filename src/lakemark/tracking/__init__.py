@@ -1,0 +1,1 @@
+"""Experiments and runs: the spool that loses nothing, and the store that answers questions."""

@@ -1,0 +1,87 @@
+"""The spool: what a run's process wrote down, one JSON event a line, before anything else knows of it.
+
+A run's process appends to `spool/RUN/events.jsonl` and goes on; each line is one `write` to a file opened for append, so
+a killed process leaves whole lines and at most one torn line at the end, which readers ignore. Standard library only: it
+runs inside users' processes, in any environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lakemark._base.canonical import Json
+from lakemark._base.clock import now_ms
+
+__all__ = ["EVENTS_NAME", "Spool", "read_events"]
+
+EVENTS_NAME = "events.jsonl"
+
+
+class Spool:
+    """The event file of one run, open for appending.
+
+    Parameters
+    ----------
+    folder : Path
+        `spool/RUN` in the home; made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._handle = os.open(folder / EVENTS_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def write(self, event: str, **fields: Json) -> None:
+        """Append one event; it is in the kernel's hands when this returns, so it survives a kill of the process.
+
+        Parameters
+        ----------
+        event : str
+            What happened, for example `"metric"`.
+        **fields : Json
+            Its data. NaN and infinities are allowed: the spool is read by Python's `json` only.
+        """
+        line = json.dumps({"event": event, "at": now_ms(), **fields}, separators=(",", ":")) + "\n"
+        data = line.encode()
+        with self._lock:
+            while data:
+                data = data[os.write(self._handle, data) :]
+
+    def sync(self) -> None:
+        """Wait until the disk has all events."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Sync and close; a second call does nothing."""
+        with self._lock:
+            if self._handle >= 0:
+                os.fsync(self._handle)
+                os.close(self._handle)
+                self._handle = -1
+
+
+def read_events(folder: Path, *, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Json]]]:
+    """Yield `(end offset, event)` for each whole line from `offset` on; a torn last line is left for later.
+
+    Parameters
+    ----------
+    folder : Path
+        `spool/RUN` in the home.
+    offset : int, default 0
+        Bytes to skip: the end offset of the last event that is already known.
+    """
+    path = folder / EVENTS_NAME
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield offset, json.loads(line)
