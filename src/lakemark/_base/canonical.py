@@ -16,13 +16,13 @@ from typing import TypeAlias
 
 __all__ = ["Json", "canonical", "digest"]
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 _SAFE_INTEGER = 2**53
 
 
 def canonical(value: Json) -> bytes:
-    """Return `value` as canonical JSON.
+    r"""Return `value` as canonical JSON.
 
     Parameters
     ----------

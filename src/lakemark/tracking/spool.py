@@ -1,8 +1,8 @@
 """The spool: what a run's process wrote down, one JSON event a line, before anything else knows of it.
 
-A run's process appends to `spool/RUN/events.jsonl` and goes on; each line is one `write` to a file opened for append, so
-a killed process leaves whole lines and at most one torn line at the end, which readers ignore. Standard library only: it
-runs inside users' processes, in any environment.
+A run's process appends to `spool/RUN/events.jsonl` and goes on; each line is one `write` to a file opened for append,
+so a killed process leaves whole lines and at most one torn line at the end, which readers ignore. Standard library
+only: it runs inside users' processes, in any environment.
 """
 
 from __future__ import annotations
