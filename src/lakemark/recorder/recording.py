@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from lakemark.recorder.plan import Plan
 from lakemark.storage.objects import ObjectStore
@@ -59,7 +60,9 @@ class Recording:
 
         Frames of the project come first; where there is none, the nearest frame that is not ours is named.
         """
-        frame = sys._getframe(1)  # the public way, inspect.stack, reads source files and is a thousand times slower
+        frame: FrameType | None = sys._getframe(
+            1
+        )  # the public way, inspect.stack, reads source files and is a thousand times slower
         outside: str | None = None
         project = self.plan.project
         while frame is not None:
@@ -68,5 +71,5 @@ class Recording:
                 if name.startswith(project) and "site-packages" not in name:
                     return f"{Path(name).relative_to(project).as_posix()}:{frame.f_lineno}"
                 outside = outside or f"{name}:{frame.f_lineno}"
-            frame = frame.f_back  # type: ignore[assignment]  # f_back of the outermost frame is None
+            frame = frame.f_back
         return outside or "<unknown>"
