@@ -52,7 +52,8 @@ def _text(value: Json) -> str:
     if value is None or isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, int):
-        if abs(value) > _SAFE_INTEGER:
+        # Python reads the canonical form of a large float, 1e17, back as an integer: that one is safe
+        if abs(value) > _SAFE_INTEGER and _number(float(value)) != str(value):
             raise ValueError(f"integer {value} is outside of +-2**53: write it as a string")
         return str(int(value))
     if isinstance(value, float):

@@ -1,0 +1,41 @@
+"""Lakemark makes machine learning on a data lakehouse reproducible.
+
+`import lakemark` loads nothing but this file; what people type arrives when it is first used (PEP 562). What it is
+stands in `__init__.pyi`, so that this file imports nothing from above, not even for a type checker.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ActiveRun",
+    "__version__",
+    "active_run",
+    "end_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_metric",
+    "log_metrics",
+    "log_model",
+    "log_param",
+    "log_params",
+    "set_experiment",
+    "set_tag",
+    "set_tags",
+    "start_run",
+]
+
+__version__ = "0.1.0"  # written here, and compared with the package's metadata by a test: reading that costs 20 ms
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 -- deferred, so that importing lakemark costs nothing
+
+    value: object = getattr(importlib.import_module("lakemark.fluent"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,218 @@
+"""Two receipts side by side: which inputs differ, in the words of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lakemark._base.canonical import Json
+from lakemark._base.ids import short
+
+__all__ = ["Difference", "Part", "compare_inputs"]
+
+
+class Part(StrEnum):
+    """The parts of a receipt's inputs."""
+
+    DATA = "data"
+    CODE = "code"
+    ENV = "env"
+    PARAMS = "params"
+    RANDOMNESS = "randomness"
+    COMPUTE = "compute"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One input that is not the same in two receipts.
+
+    Parameters
+    ----------
+    part : Part
+        Where it stands.
+    name : str
+        What it is: a table, a package, a param.
+    detail : str
+        What is different, from the first receipt to the second.
+    """
+
+    part: Part
+    name: str
+    detail: str
+
+
+def compare_inputs(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[Difference, ...]:
+    """Return what differs from the inputs of receipt `a` to those of `b`, in the order of the parts.
+
+    Parameters
+    ----------
+    a, b : mapping
+        The `inputs` of two receipts.
+
+    Notes
+    -----
+    A table or file whose rows are the same in another order is named as just that: row order alone changes what many
+    learners make of the data.
+    """
+    compared = (
+        (Part.DATA, _data),
+        (Part.CODE, _code),
+        (Part.ENV, _env),
+        (Part.PARAMS, _params),
+        (Part.RANDOMNESS, _randomness),
+        (Part.COMPUTE, _compute),
+    )
+    return tuple(
+        Difference(part, name, detail)
+        for part, compare in compared
+        for name, detail in compare(_section(a, part), _section(b, part))
+    )
+
+
+_Named = Iterator[tuple[str, str]]
+
+
+def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    value = mapping.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _by(mapping: Mapping[str, Json], key: str, name: str) -> dict[str, Mapping[str, Json]]:
+    rows = mapping.get(key)
+    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
+    return {str(row[name]): row for row in found}
+
+
+def _pairs(
+    a: Mapping[str, Mapping[str, Json]], b: Mapping[str, Mapping[str, Json]]
+) -> Iterator[tuple[str, Mapping[str, Json] | None, Mapping[str, Json] | None]]:
+    for name in sorted({*a, *b}):
+        yield name, a.get(name), b.get(name)
+
+
+def _data(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    for uri, old, new in _pairs(_by(a, "tables", "uri"), _by(b, "tables", "uri")):
+        name = f"table {uri.rsplit('/', 1)[-1]}"
+        if old is None or new is None:
+            yield name, "read only by the second" if old is None else "read only by the first"
+        elif old["table_id"] != new["table_id"]:
+            yield name, f"not the same table: id {old['table_id']} -> {new['table_id']}"
+        else:
+            yield from ((name, text) for text in _rows(old, new, identity="log_identity"))
+    for path, old, new in _pairs(_by(a, "files", "path"), _by(b, "files", "path")):
+        name = f"file {path.rsplit('/', 1)[-1]}"
+        if old is None or new is None:
+            yield name, "read only by the second" if old is None else "read only by the first"
+        else:
+            yield from ((name, text) for text in _rows(old, new, identity="sha256"))
+
+
+def _rows(old: Mapping[str, Json], new: Mapping[str, Json], *, identity: str) -> Iterator[str]:
+    """Compare one table or file: by the rows that the script got where both are known, else by its identity."""
+    before, after = _section(old, "content"), _section(new, "content")
+    known = bool(before) and bool(after) and before.get("algorithm") == after.get("algorithm")
+    versions = (
+        "" if old.get("version") == new.get("version") else f"version {old.get('version')} -> {new.get('version')}"
+    )
+    if known and before["ordered"] == after["ordered"]:
+        return
+    if known and before["unordered"] == after["unordered"]:
+        yield ", ".join(filter(None, [versions, f"row order: the same {_count(before['rows'])} rows in another order"]))
+    elif known:
+        yield ", ".join(filter(None, [versions, f"rows {_count(before['rows'])} -> {_count(after['rows'])}"]))
+    elif old.get(identity) != new.get(identity):
+        yield versions or f"content {short(str(old.get(identity)))} -> {short(str(new.get(identity)))}"
+
+
+def _count(rows: Json) -> str:
+    return f"{rows:,}" if isinstance(rows, int) else "?"
+
+
+def _code(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    if a.get("tree") != b.get("tree"):
+        yield "snapshot", f"{short(str(a.get('tree')))} -> {short(str(b.get('tree')))}"
+    for field in ("kind", "name"):
+        old, new = _section(a, "entry").get(field), _section(b, "entry").get(field)
+        if old != new:
+            yield "entry point", f"{old} -> {new}"
+    if a.get("cwd") != b.get("cwd"):
+        yield "working directory", f"{a.get('cwd') or '.'} -> {b.get('cwd') or '.'}"
+    yield from _hashes(_by(a, "extra", "path"), _by(b, "extra", "path"), prefix="file outside of the snapshot ")
+
+
+def _hashes(a: Mapping[str, Mapping[str, Json]], b: Mapping[str, Mapping[str, Json]], *, prefix: str) -> _Named:
+    for path, old, new in _pairs(a, b):
+        before, after = (old or {}).get("sha256"), (new or {}).get("sha256")
+        if before != after:
+            yield f"{prefix}{path}", f"{short(str(before))} -> {short(str(after))}"
+
+
+def _env(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    old_python, new_python = _section(a, "python").get("version"), _section(b, "python").get("version")
+    if old_python != new_python:
+        yield "python", f"{old_python} -> {new_python}"
+    for name, old, new in _pairs(_by(a, "packages", "name"), _by(b, "packages", "name")):
+        before, after = (old or {}).get("version"), (new or {}).get("version")
+        if before != after:
+            yield name, f"{before or 'not loaded'} -> {after or 'not loaded'}"
+        elif old is not None and new is not None and old.get("modified") != new.get("modified"):
+            edited = ", ".join(str(path) for path in _list(old, "modified") or _list(new, "modified"))
+            yield (
+                name,
+                f"installed files were edited {'in the first' if old.get('modified') else 'in the second'}: {edited}",
+            )
+
+
+def _list(mapping: Mapping[str, Json], key: str) -> list[Json]:
+    value = mapping.get(key)
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _params(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    yield from _values(_section(a, "values"), _section(b, "values"))
+
+
+def _values(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    for key in sorted({*a, *b}):
+        if a.get(key) != b.get(key):
+            yield key, f"{_shown(a.get(key))} -> {_shown(b.get(key))}"
+
+
+def _shown(value: Json) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _randomness(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    for key in ("root_seed", "hash_seed"):
+        if a.get(key) != b.get(key):
+            yield key.replace("_", " "), f"{_shown(a.get(key))} -> {_shown(b.get(key))}"
+    old, new = ([(row.get("api"), row.get("value")) for row in _mappings(part, "seeds")] for part in (a, b))
+    if old != new:
+        yield "seeds", f"{len(old)} set -> {len(new)} set, not the same"
+
+
+def _mappings(mapping: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
+    return [row for row in _list(mapping, key) if isinstance(row, Mapping)]
+
+
+def _compute(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    if a.get("cpu_model") != b.get("cpu_model"):
+        yield "cpu", f"{a.get('cpu_model')} -> {b.get('cpu_model')}"
+    if a.get("isa") != b.get("isa"):
+        lost = sorted({str(x) for x in _list(a, "isa")} ^ {str(x) for x in _list(b, "isa")})
+        yield "instruction sets", f"only in one: {', '.join(lost)}"
+    yield from _values(_set(_section(a, "threads")), _set(_section(b, "threads")))
+    yield from _pools(_section(a, "threads"), _section(b, "threads"))
+
+
+def _set(threads: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in threads.items() if name != "effective"}
+
+
+def _pools(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    """Compare the thread pools that both runs opened; a pool that only one of them opened is its code's affair."""
+    old, new = ({str(pool["library"]): pool.get("num_threads") for pool in _mappings(part, "effective")} for part in (a, b))
+    for library in sorted(old.keys() & new.keys()):
+        if old[library] != new[library]:
+            yield f"{library} threads", f"{old[library]} -> {new[library]}"

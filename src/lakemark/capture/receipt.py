@@ -1,0 +1,279 @@
+"""The receipt: one canonical JSON document of what went into a run and what came out, by content.
+
+`assemble` turns the events of a run into `lakemark.receipt/1` (its JSON Schema lies beside this module as
+`receipt.schema.json`). `memo_key` is the digest of those inputs that decide the outputs: two runs with one key are the
+same evaluation, so the second needs not be run. Every fact says in `how` whether it was observed, declared, inferred or
+is missing; `completeness` counts them and names what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+import lakemark
+from lakemark._base.canonical import Json, digest
+from lakemark._base.clock import rfc3339
+
+__all__ = ["SCHEMA", "Event", "Receipt", "RunFacts", "assemble", "memo_key"]
+
+SCHEMA = "lakemark.receipt/1"
+
+Event: TypeAlias = Mapping[str, Json]
+Receipt: TypeAlias = Mapping[str, Json]
+
+_META = ("event", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is known about a run beside its own events.
+
+    Parameters
+    ----------
+    lock : Mapping
+        `{sha256, complete, missing}` of the environment lock.
+    snapshot_files : frozenset of str
+        Paths in the code snapshot, relative to the project.
+    memo_key : str, optional
+        The key under which a mixture was planned; None computes it from the inputs.
+    """
+
+    lock: Mapping[str, Json] = field(default_factory=lambda: {"sha256": None, "complete": False, "missing": []})
+    snapshot_files: frozenset[str] = frozenset()
+    memo_key: str | None = None
+
+
+class _Events:
+    """The events of one run, by kind."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.all = [_finite(event) for event in events]
+
+    def of(self, kind: str) -> list[dict[str, Json]]:
+        return [
+            {key: value for key, value in event.items() if key not in _META}
+            for event in self.all
+            if event["event"] == kind
+        ]
+
+    def last(self, kind: str) -> dict[str, Json] | None:
+        found = self.of(kind)
+        return found[-1] if found else None
+
+
+def assemble(events: Sequence[Event], facts: RunFacts, *, status: str) -> Receipt:
+    """Return the receipt of a run.
+
+    Parameters
+    ----------
+    events : sequence of Event
+        What its process wrote into the spool, in order.
+    facts : RunFacts
+        What the process around it found out.
+    status : {"FINISHED", "FAILED", "KILLED"}
+        How it ended.
+
+    Notes
+    -----
+    Pure: the same events and facts give the same bytes.
+    """
+    known = _Events(events)
+    created = known.last("created") or {}
+    inputs = {
+        "data": _data(known, facts),
+        "code": _code(known, created, facts),
+        "env": _environment(known, facts),
+        "params": _params(known),
+        "randomness": _randomness(known),
+        "compute": (known.last("compute") or {}) | {"how": "observed" if known.last("compute") else "missing"},
+    }
+    outputs = _outputs(known)
+    return {
+        "schema": SCHEMA,
+        "run_id": created.get("run_id"),
+        "name": created.get("name"),
+        "kind": created.get("kind", "run"),
+        "parent_run_id": created.get("parent_run_id"),
+        "created": rfc3339(cast("int", known.all[0]["at"])) if known.all else None,
+        "finished": rfc3339(cast("int", known.all[-1]["at"])) if known.all else None,
+        "status": status,
+        "lakemark": lakemark.__version__,
+        "inputs_digest": facts.memo_key or memo_key(inputs),
+        "inputs": inputs,
+        "outputs": outputs,
+        "completeness": _completeness(known, inputs, outputs),
+    }
+
+
+def memo_key(inputs: Mapping[str, Json]) -> str:
+    """Return the digest of the inputs that decide what a run puts out.
+
+    Left out is what only describes: how a fact was obtained, the CPU's name, the way a read was seen.
+    """
+    code, env = _section(inputs, "code"), _section(inputs, "env")
+    randomness, compute = _section(inputs, "randomness"), _section(inputs, "compute")
+    data = _section(inputs, "data")
+    lock = _section(env, "lock")
+    packages = [
+        [package["name"], package["version"], package.get("record_sha256")] for package in _rows(env, "packages")
+    ]
+    return digest(
+        {
+            "tables": sorted(
+                [[t["uri"], t["requested"] is not None, t["table_id"], t["version"]] for t in _rows(data, "tables")],
+                key=str,
+            ),
+            "files": sorted([[f["path"], f["sha256"]] for f in _rows(data, "files")], key=str),
+            "code": [code.get("tree"), code.get("entry"), code.get("cwd"), code.get("extra")],
+            "env": [_section(env, "python").get("version"), lock.get("sha256") or sorted(packages, key=str)],
+            "randomness": [randomness.get("root_seed"), randomness.get("hash_seed")],
+            "threads": {name: value for name, value in _section(compute, "threads").items() if name != "effective"},
+        }
+    )
+
+
+def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    value = mapping.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _rows(mapping: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
+    value = mapping.get(key)
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:
+    delivered = {(row["source"], row.get("version")): row for row in known.of("delivered")}
+    project = str((known.last("code") or {}).get("project") or "")
+    tables: list[Json] = []
+    seen: set[tuple[Json, ...]] = set()
+    for table in known.of("read_table"):
+        key = (table["uri"], table["requested"], table["version"], table["table_id"])
+        if key not in seen:
+            seen.add(key)
+            content = delivered.get((table["uri"], table["version"]))
+            tables.append(table | {"role": None, "content": _content(content)})
+    files: dict[Json, Json] = {}
+    for file in known.of("read_file"):
+        relative = str(file["path"]).removeprefix(project + "/")
+        content = delivered.get((file["path"], None))
+        row = file | {"in_snapshot": relative in facts.snapshot_files, "content": _content(content)}
+        files.setdefault(file["path"], row)
+    return {"tables": tables, "files": list(files.values())}
+
+
+def _content(delivered: Mapping[str, Json] | None) -> dict[str, Json] | None:
+    if delivered is None:
+        return None
+    return {key: delivered[key] for key in ("algorithm", "ordered", "unordered", "rows")}
+
+
+def _code(known: _Events, created: Mapping[str, Json], facts: RunFacts) -> dict[str, Json]:
+    code = known.last("code")
+    project = str((code or {}).get("project") or "")
+    extra: list[Json] = []
+    for file in known.of("loaded"):
+        relative = str(file["path"]).removeprefix(project + "/")
+        if relative not in facts.snapshot_files:
+            extra.append({"path": file["path"], "import_root": file.get("import_root"), "sha256": file["sha256"]})
+    how: Json = code.get("how", "observed") if code else "missing"
+    return (code or {}) | {"entry": created.get("entry"), "extra": extra, "how": how}
+
+
+def _environment(known: _Events, facts: RunFacts) -> dict[str, Json]:
+    environment = known.last("environment")
+    if environment is None:
+        return {"python": None, "lock": facts.lock, "packages": [], "libraries": [], "platform": None, "how": "missing"}
+    return environment | {"lock": facts.lock, "how": environment.get("how", "observed")}
+
+
+def _params(known: _Events) -> dict[str, Json]:
+    """Collect params; what the script declared counts more than what its command line suggests."""
+    values: dict[str, Json] = {}
+    how: dict[str, Json] = {}
+    for param in known.of("param"):
+        key = str(param["key"])
+        if how.get(key) != "declared":
+            values[key], how[key] = param["value"], param["how"]
+    return {"values": values, "how": how}
+
+
+def _randomness(known: _Events) -> dict[str, Json]:
+    start = known.last("randomness") or {"root_seed": None, "hash_seed": None, "how": "missing"}
+    return start | {"seeds": known.of("seed"), "unseeded": known.of("unseeded")}
+
+
+def _outputs(known: _Events) -> dict[str, Json]:
+    finished = known.last("finished") or {}
+    return {
+        "metrics": known.of("metric"),
+        "models": known.of("model"),
+        "predictions": known.last("predictions"),
+        "evaluations": known.of("evaluation"),
+        "trainings": known.of("training"),
+        "artifacts": known.of("artifact"),
+        "tables_written": known.of("write_table"),
+        "files_written": sorted({str(row["path"]) for row in known.of("write_file")}),
+        "wall_seconds": finished.get("wall_seconds"),
+        "cpu_seconds": finished.get("cpu_seconds"),
+        "peak_rss_bytes": finished.get("peak_rss_bytes"),
+        "error": finished.get("error"),
+    }
+
+
+def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[str, Json]) -> dict[str, Json]:
+    counted = Counter(how for part in (inputs, outputs) for how in _hows(part))
+    missing = known.of("missing")
+    said = {str(row["fact"]) for row in missing}
+    lock = _section(_section(inputs, "env"), "lock")
+    lacking = {
+        "code": known.last("code") is None and "no snapshot was taken",
+        "environment": known.last("environment") is None and "the process ended before it could be observed",
+        "compute": known.last("compute") is None and "the process ended before it could be observed",
+        "hash seed": _section(inputs, "randomness").get("hash_seed") is None and "PYTHONHASHSEED was random",
+        "outcome": known.last("finished") is None and "the process was interrupted",
+        "model": not outputs["models"] and known.last("finished") is not None and "no fitted model was seen",
+        "lock": lock.get("sha256") is not None and not lock.get("complete") and _unlocked(lock),
+    }
+    missing += [{"fact": fact, "why": why} for fact, why in lacking.items() if why and fact not in said]
+    return {name: counted.get(name, 0) for name in ("observed", "declared", "inferred")} | {"missing": missing}
+
+
+def _unlocked(lock: Mapping[str, Json]) -> str:
+    names = ", ".join(str(row["name"]) for row in _rows(lock, "missing"))
+    return f"no hash for {names}"
+
+
+def _hows(value: Json) -> Iterator[str]:
+    """Yield every `how` in a part of the receipt."""
+    if isinstance(value, Mapping):
+        how = value.get("how")
+        if isinstance(how, str):
+            yield how
+        elif isinstance(how, Mapping):
+            yield from (str(item) for item in how.values())
+        for key, item in value.items():
+            if key != "how":
+                yield from _hows(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _hows(item)
+
+
+def _finite(event: Event) -> dict[str, Json]:
+    """Return an event with NaN and infinities as strings, as canonical JSON needs them."""
+    return {key: _finite_value(value) for key, value in event.items()}
+
+
+def _finite_value(value: Json) -> Json:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _finite_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite_value(item) for item in value]
+    return value

@@ -1,0 +1,200 @@
+"""`lakemark run`: evaluate code, and write the receipt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakemark._base.errors import NotFoundError
+from lakemark._base.ids import new_run_id
+from lakemark.capture.child import run_child
+from lakemark.capture.code import snapshot
+from lakemark.capture.receipt import Receipt
+from lakemark.capture.settle import run_record, settle
+from lakemark.capture.workspace import Workspace
+from lakemark.recorder.plan import EntryPoint, Plan
+from lakemark.recorder.secrets import redact_argv
+from lakemark.tracking.processes import process_start
+from lakemark.tracking.records import RunKind, RunStatus
+from lakemark.tracking.spool import Spool, read_events
+
+__all__ = ["Beginning", "Evaluation", "Request", "begin", "ended_by", "params_from_argv", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks `lakemark run` for.
+
+    Parameters
+    ----------
+    entry : EntryPoint
+        The script or module with its arguments.
+    cwd : Path
+        The working directory.
+    python : Path
+        The interpreter.
+    name : str, optional
+        What to call the run.
+    environment : mapping of str to str
+        The process's environment variables.
+    """
+
+    entry: EntryPoint
+    cwd: Path
+    python: Path
+    environment: Mapping[str, str]
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of it.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+    exit_code : int
+        The script's, minus a signal's number where one ended it.
+    receipt : Receipt
+        What went in and came out.
+    """
+
+    run_id: str
+    exit_code: int
+    receipt: Receipt
+
+
+def run(workspace: Workspace, request: Request) -> Evaluation:
+    """Run a script or module as it is, capture what it is made of, and settle the run.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such script; nothing is written then.
+    """
+    if request.entry.kind == "script" and not (request.cwd / request.entry.name).is_file():
+        raise NotFoundError(
+            f"no script {request.entry.name} in {request.cwd}", hint="lakemark run -m NAME runs a module instead"
+        )
+    run_id = new_run_id()
+    spool = begin(workspace, Beginning(run_id, request.entry, request.cwd, name=request.name))
+    facts = snapshot(request.cwd, home=workspace.home, run_id=run_id)
+    spool.write("code", **facts.to_json())
+    spool.close()
+    plan = Plan(
+        run_id=run_id,
+        home=str(workspace.home.path),
+        project=str(facts.project),
+        cwd=str(request.cwd),
+        entry=request.entry,
+        root_seed=workspace.settings.seed,
+        sample_rows=workspace.settings.sample_rows,
+        store_limit=workspace.settings.store_limit,
+    )
+    variables = {**request.environment, "LAKEMARK_HOME": str(workspace.home.path)}
+    variables.setdefault("PYTHONHASHSEED", "0")
+    code = run_child(plan, python=request.python, environment=variables)
+    return Evaluation(run_id, code, settle(workspace, run_id, status=ended_by(code)))
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is known of a run before anything of it has run.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+    entry : EntryPoint
+        What will be run.
+    cwd : Path
+        Where.
+    name : str, optional
+        What people call it.
+    kind : RunKind, default RUN
+        Why it is made.
+    parent_run_id : str, optional
+        The run that it repeats, or is a mixture of.
+    how_started : {"command", "api"}
+        By `lakemark run`, or by `lakemark.start_run()` in a program that is under way.
+    """
+
+    run_id: str
+    entry: EntryPoint
+    cwd: Path
+    name: str | None = None
+    kind: RunKind = RunKind.RUN
+    parent_run_id: str | None = None
+    how_started: str = "command"
+
+
+def begin(workspace: Workspace, beginning: Beginning) -> Spool:
+    """Open the spool of a new run and make the run known, so that it is found whatever happens next."""
+    spool = Spool(workspace.home.spool / beginning.run_id)
+    argv, redacted = redact_argv(beginning.entry.argv)
+    pid = os.getpid()
+    spool.write(
+        "created",
+        run_id=beginning.run_id,
+        name=beginning.name,
+        kind=str(beginning.kind),
+        experiment=workspace.settings.experiment,
+        parent_run_id=beginning.parent_run_id,
+        pid=pid,
+        process_start=process_start(pid) or "",
+        entry={"kind": beginning.entry.kind, "name": beginning.entry.name, "argv": list(argv)},
+        cwd=str(beginning.cwd),
+        how_started=beginning.how_started,
+    )
+    workspace.store.create_run(run_record([event for _, event in read_events(spool.folder)]))
+    for key, value in params_from_argv(argv).items():
+        spool.write("param", key=key, value=value, how="inferred")
+    for name in redacted:
+        spool.write("missing", fact="params", why=f"the value of {name} looks like a secret and was not stored")
+    return spool
+
+
+def ended_by(exit_code: int) -> RunStatus:
+    """Return the status of a run whose process ended without saying so itself."""
+    return RunStatus.KILLED if exit_code < 0 else RunStatus.FAILED if exit_code else RunStatus.FINISHED
+
+
+def params_from_argv(argv: Sequence[str]) -> dict[str, str]:
+    """Read params off a command line, as most programs spell them.
+
+    Examples
+    --------
+    >>> params_from_argv(["--learning-rate", "0.1", "--shift=-3", "--fast", "-n", "5", "depth=4", "data.csv"])
+    {'learning_rate': '0.1', 'shift': '-3', 'fast': 'true', 'n': '5', 'depth': '4', 'argument_1': 'data.csv'}
+    """
+    params: dict[str, str] = {}
+    positional = 0
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        key, equals, value = word.partition("=")
+        if key.startswith("-") and key.strip("-"):
+            if not equals:
+                value = rest.pop(0) if rest and not _is_option(rest[0]) else "true"
+            params[key.lstrip("-").replace("-", "_")] = value
+        elif equals and key.replace(".", "_").isidentifier():
+            params[key] = value
+        else:
+            positional += 1
+            params[f"argument_{positional}"] = word
+    return params
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and not _is_number(word)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

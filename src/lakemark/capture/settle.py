@@ -1,0 +1,175 @@
+"""Settling a run: from the events in its spool to a receipt, pins and rows in the store.
+
+Settling may stop at any point and be done again: the receipt depends on the events alone, the store takes a run's rows
+in one transaction, and the spool goes last. `recover` settles the runs whose processes are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from lakemark._base.canonical import Json, canonical
+from lakemark._base.clock import now_ms
+from lakemark.capture.code import CodeFacts, snapshot_files
+from lakemark.capture.lock import make_lock
+from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble
+from lakemark.capture.workspace import Workspace
+from lakemark.tracking.processes import is_alive
+from lakemark.tracking.records import Metric, Run, RunKind, RunStatus, TableRead
+from lakemark.tracking.spool import read_events
+from lakemark.tracking.spooled import pending_spools
+
+__all__ = ["read_receipt", "recover", "run_record", "settle"]
+
+_GRACE_MS = 60_000
+"""A spool without a first event is left alone this long: its process may just be starting."""
+
+
+def settle(
+    workspace: Workspace, run_id: str, *, status: RunStatus | None = None, memo_key: str | None = None
+) -> Receipt:
+    """Settle one run and return its receipt.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where the run is.
+    run_id : str
+        The run; its spool must have a `created` event.
+    status : RunStatus, optional
+        How it ended, where the events do not say; KILLED if neither says.
+    memo_key : str, optional
+        The key under which a mixture was planned.
+    """
+    folder = workspace.home.spool / run_id
+    events = [event for _, event in read_events(folder)]
+    ended = next((event for event in reversed(events) if event["event"] == "finished"), None)
+    outcome = RunStatus(str(ended["status"])) if ended else status or RunStatus.KILLED
+    receipt = assemble(events, _facts(workspace, events, memo_key), status=str(outcome))
+    digest = workspace.objects.put(canonical(receipt))
+    reads = _reads(receipt)
+    if workspace.store.find_run(run_id) is None:
+        workspace.store.create_run(run_record(events))
+    _pin(workspace, run_id, reads)
+    workspace.store.settle_run(
+        run_id,
+        status=outcome,
+        ended_ms=cast("int", events[-1]["at"]),
+        params=cast("Mapping[str, str]", _section(_section(receipt, "inputs"), "params")["values"]),
+        metrics=_metrics(events),
+        tags={str(event["key"]): str(event["value"]) for event in events if event["event"] == "tag"},
+        tables=reads,
+        receipt=digest,
+        memo_key=str(receipt["inputs_digest"]),
+    )
+    _move_artifacts(folder / "artifacts", workspace.home.runs / run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    return receipt
+
+
+def recover(workspace: Workspace) -> list[str]:
+    """Settle every run whose processes are gone, and return their ids.
+
+    What a killed process wrote is kept; the run is marked KILLED, which people are shown as interrupted.
+    """
+    recovered = []
+    for folder in pending_spools(workspace.home):
+        first = next((event for _, event in read_events(folder)), None)
+        if first is None or first["event"] != "created":
+            if now_ms() - folder.stat().st_mtime * 1_000 > _GRACE_MS:
+                shutil.rmtree(folder, ignore_errors=True)
+        elif not is_alive(cast("int", first["pid"]), str(first["process_start"])):
+            settle(workspace, folder.name)
+            recovered.append(folder.name)
+    return recovered
+
+
+def run_record(events: Sequence[Event]) -> Run:
+    """Return the run that a spool's `created` event speaks of."""
+    created = events[0]
+    entry = _section(created, "entry")
+    return Run(
+        run_id=str(created["run_id"]),
+        experiment=str(created["experiment"]),
+        started_ms=cast("int", created["at"]),
+        name=cast("str | None", created["name"]),
+        kind=RunKind(str(created["kind"])),
+        parent_run_id=cast("str | None", created["parent_run_id"]),
+        entry_point=str(entry.get("name", "")),
+        pid=cast("int", created["pid"]),
+        process_start=str(created["process_start"]),
+    )
+
+
+def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) -> RunFacts:
+    code = next((event for event in events if event["event"] == "code"), None)
+    environment = next((event for event in reversed(events) if event["event"] == "environment"), None)
+    files = snapshot_files(CodeFacts.from_json(code), home=workspace.home) if code is not None else frozenset()
+    if environment is None:
+        return RunFacts(snapshot_files=files, memo_key=memo_key)
+    lock = make_lock(
+        cast("Sequence[Mapping[str, Json]]", environment["packages"]),
+        cache=workspace.home.cache,
+        python_version=str(_section(environment, "python")["version"]),
+    )
+    stored = workspace.objects.put(lock.text.encode())
+    missing: list[Json] = [{"name": item.name, "why": item.why} for item in lock.missing]
+    facts: dict[str, Json] = {"sha256": stored, "complete": lock.complete, "missing": missing}
+    return RunFacts(lock=facts, snapshot_files=files, memo_key=memo_key)
+
+
+def _reads(receipt: Receipt) -> tuple[TableRead, ...]:
+    data = _section(_section(receipt, "inputs"), "data")
+    return tuple(
+        TableRead(
+            str(row["uri"]), str(row["table_id"]), cast("int", row["version"]), cast("str | None", row["manifest"])
+        )
+        for row in cast("Sequence[Mapping[str, Json]]", data["tables"])
+    )
+
+
+def _pin(workspace: Workspace, run_id: str, reads: Sequence[TableRead]) -> None:
+    for read in reads:
+        if read.manifest is not None:
+            workspace.pins.add(
+                table_uri=read.uri,
+                table_id=read.table_id,
+                version=read.version,
+                manifest=read.manifest,
+                holder=run_id,
+                reason="read by a run",
+                created_ms=now_ms(),
+            )
+
+
+def _metrics(events: Sequence[Event]) -> list[Metric]:
+    return [
+        Metric(
+            str(event["key"]),
+            cast("float", event["value"]),
+            cast("int", event.get("step") or 0),
+            cast("int", event.get("timestamp") or event["at"]),
+        )
+        for event in events
+        if event["event"] == "metric"
+    ]
+
+
+def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    return cast("Mapping[str, Json]", mapping[key])
+
+
+def _move_artifacts(source: Path, destination: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, destination, dirs_exist_ok=True)
+
+
+def read_receipt(workspace: Workspace, run: Run) -> Receipt | None:
+    """Return the receipt of a run; None where it has none yet."""
+    if run.receipt is None:
+        return None
+    return cast("Receipt", json.loads(workspace.objects.get(run.receipt)))

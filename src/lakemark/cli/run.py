@@ -1,0 +1,95 @@
+"""`lakemark run`: run a script or a module as it is, and write down what it was made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lakemark._base.ids import short
+
+if TYPE_CHECKING:
+    from lakemark.capture.run import Evaluation
+
+__all__ = ["run"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--name", help="What to call the run.")
+@click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as in python -m.")
+@click.option("--python", type=click.Path(path_type=Path), help="The interpreter; default: the active environment's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the script's output goes to stderr.")
+@click.argument("script")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(
+    context: click.Context,
+    *,
+    name: str | None,
+    module: bool,
+    python: Path | None,
+    as_json: bool,
+    script: str,
+    arguments: tuple[str, ...],
+) -> None:
+    r"""Run SCRIPT with its ARGUMENTS and capture data, code, environment, params, seeds and compute.
+
+    The script needs no change. The command exits with the script's own code.
+
+    \b
+    lakemark run train.py --learning-rate 0.1
+    lakemark run --name monday train.py
+    lakemark run -m package.train
+    """
+    from lakemark.capture.run import Request
+    from lakemark.capture.run import run as evaluate
+    from lakemark.capture.settle import recover
+    from lakemark.cli.opening import open_here
+    from lakemark.recorder.plan import EntryPoint
+
+    workspace = open_here(context, make=True)
+    recover(workspace)
+    request = Request(
+        entry=EntryPoint("module" if module else "script", script, arguments),
+        cwd=Path.cwd(),
+        python=python.absolute() if python else active_python(),
+        environment=dict(os.environ),
+        name=name,
+    )
+    evaluation = evaluate(workspace, request)
+    if as_json:
+        click.echo(json.dumps(_document(evaluation)))
+    _tell(evaluation)
+    context.exit(evaluation.exit_code if evaluation.exit_code >= 0 else 128 - evaluation.exit_code)
+
+
+def active_python() -> Path:
+    """Return the interpreter of the activated virtual environment, or our own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    candidate = Path(active) / "bin" / "python" if active else Path(sys.executable)
+    same = candidate.exists() and candidate.parent == Path(sys.executable).parent
+    return Path(sys.executable) if same or not candidate.exists() else candidate
+
+
+def _document(evaluation: Evaluation) -> Mapping[str, object]:
+    return {
+        "schema": "lakemark.run/1",
+        "run_id": evaluation.run_id,
+        "exit_code": evaluation.exit_code,
+        "receipt": evaluation.receipt,
+    }
+
+
+def _tell(evaluation: Evaluation) -> None:
+    from lakemark.cli.show import completeness_line, metrics_line
+
+    receipt = evaluation.receipt
+    label = f"{receipt['name']} ({short(evaluation.run_id)})" if receipt["name"] else short(evaluation.run_id)
+    click.echo(f"run {label} {str(receipt['status']).lower()}: {metrics_line(receipt)}", err=True)
+    click.echo(completeness_line(receipt), err=True)
+    click.echo(f"\nhint: lakemark show {receipt['name'] or short(evaluation.run_id)}", err=True)

@@ -1,0 +1,111 @@
+"""`lakemark runs`: the runs, newest first."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lakemark._base.canonical import Json
+    from lakemark.tracking.records import Run
+
+__all__ = ["finite", "run_document", "runs", "table_name"]
+
+_HEADER = ("RUN", "NAME", "STATUS", "STARTED", "DURATION", "METRICS", "DATA", "PARAMS")
+_STATUS_COLOURS = {"FINISHED": "green", "FAILED": "red", "KILLED": "yellow", "RUNNING": "dim"}
+_STATUS_WORDS = {"KILLED": "interrupted"}
+
+
+@click.command()
+@click.option("--experiment", metavar="NAME", help="Only the runs of this experiment.")
+@click.option("--all", "everything", is_flag=True, help="Replays and the mixtures of explain too.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def runs(context: click.Context, *, experiment: str | None, everything: bool, limit: int, as_json: bool) -> None:
+    """List the runs, newest first, with their metrics, the versions of their data, and their params."""
+    from lakemark.cli.opening import open_recovered
+    from lakemark.cli.text import table, terminal_width
+    from lakemark.tracking.records import RunKind
+
+    store = open_recovered(context).store
+    kinds = tuple(RunKind) if everything else (RunKind.RUN,)
+    found = store.list_runs(experiment, kinds=kinds, limit=limit + 1)
+    shown = found[:limit]
+    if as_json:
+        documents = [run_document(run) for run in shown]
+        click.echo(json.dumps({"schema": "lakemark.runs/1", "runs": documents}, indent=2))
+    elif not shown:
+        click.echo("there are no runs yet\n\nhint: lakemark run train.py", err=True)
+    else:
+        for line in table(_HEADER, [_row(run) for run in shown], width=terminal_width()):
+            click.echo(line)
+    if len(found) > limit:
+        click.echo(f"\nhint: there are older ones: lakemark runs --limit {limit * 5}", err=True)
+
+
+def run_document(run: Run) -> dict[str, Json]:
+    """Return a run as the JSON that `--json` prints."""
+    from lakemark._base.clock import rfc3339
+
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "experiment": run.experiment,
+        "kind": str(run.kind),
+        "status": str(run.status),
+        "parent_run_id": run.parent_run_id,
+        "started": rfc3339(run.started_ms),
+        "ended": None if run.ended_ms is None else rfc3339(run.ended_ms),
+        "duration_seconds": None if run.ended_ms is None else (run.ended_ms - run.started_ms) / 1000,
+        "entry_point": run.entry_point,
+        "params": dict(run.params),
+        "metrics": {key: finite(value) for key, value in run.metrics.items()},
+        "tags": dict(run.tags),
+        "tables": [
+            {"uri": read.uri, "table_id": read.table_id, "version": read.version, "manifest": read.manifest}
+            for read in run.tables
+        ],
+        "receipt": run.receipt,
+        "inputs_digest": run.memo_key,
+    }
+
+
+def table_name(uri: str) -> str:
+    """Return the last part of a table's URI, which is what people call it.
+
+    Examples
+    --------
+    >>> table_name("s3://lake/sales/flights/")
+    'flights'
+    """
+    return uri.rstrip("/").rsplit("/", 1)[-1] or uri
+
+
+def finite(value: float) -> float | str:
+    """Return a number as JSON can say it: NaN and the infinities as text."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    from lakemark._base.clock import now_ms
+    from lakemark._base.ids import short
+    from lakemark.cli.text import age, local_time, number, paint, plain
+
+    data = dict.fromkeys(f"{table_name(read.uri)}@{read.version}" for read in run.tables)
+    word = _STATUS_WORDS.get(run.status, run.status.lower())
+    return (
+        short(run.run_id),
+        plain(run.name or "-"),
+        paint(word, _STATUS_COLOURS[run.status]),
+        local_time(run.started_ms),
+        age((run.ended_ms or now_ms()) - run.started_ms),
+        plain(" ".join(f"{key}={number(value)}" for key, value in run.metrics.items()) or "-"),
+        plain(" ".join(data) or "-"),
+        plain(" ".join(f"{key}={value}" for key, value in run.params.items()) or "-"),
+    )

@@ -1,0 +1,66 @@
+"""`python -P -m lakemark.recorder PLAN.json`: run the script that a plan names, with the hooks in place."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from lakemark.recorder.launch import describe_error, run_entry, user_frames
+from lakemark.recorder.plan import Plan, read_plan
+from lakemark.recorder.session import open_session
+from lakemark.tracking.spool import Spool
+
+_INTERRUPTED = 130
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Run the plan that the command line names and return the script's exit code."""
+    plan = read_plan(Path(sys.argv[1]))
+    _die_with_parent()
+    session = open_session(plan, Spool(plan.spool), seed=True)
+    code, error = _run(plan)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    status = "KILLED" if code == _INTERRUPTED else "FAILED" if code else "FINISHED"
+    described = describe_error(error, project=plan.project) if error is not None else None
+    session.close(status=status, exit_code=code, error=described)
+    return code
+
+
+def _run(plan: Plan) -> tuple[int, BaseException | None]:
+    try:
+        run_entry(plan.entry)
+    except SystemExit as stop:
+        return _exit_code(stop), None
+    except KeyboardInterrupt as stop:
+        return _INTERRUPTED, stop
+    except BaseException as error:  # noqa: BLE001 - the edge of the user's code: shown with the user's frames, as Python would
+        traceback.print_exception(type(error), error, user_frames(error.__traceback__))
+        return 1, error
+    return 0, None
+
+
+def _exit_code(stop: SystemExit) -> int:
+    """Return what Python would exit with; it prints what is not a number."""
+    if stop.code is None:
+        return 0
+    if isinstance(stop.code, int):
+        return stop.code & 0xFF
+    print(stop.code, file=sys.stderr)  # noqa: T201 - as Python does
+    return 1
+
+
+def _die_with_parent() -> None:
+    """On Linux, ask the kernel to end this process with the command that started it: a script left alone is no run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

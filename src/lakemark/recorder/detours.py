@@ -1,0 +1,156 @@
+"""Detours: in a replay, `open` and the functions of `os` go where the world says. A recorded run needs none of them."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lakemark.recorder import imports
+from lakemark.recorder.recording import Recording
+from lakemark.recorder.redirects import World
+
+if TYPE_CHECKING:
+    from _typeshed.importlib import PathEntryFinderProtocol
+
+__all__ = ["install_detours"]
+
+_LOOKS = ("access", "chdir", "lstat", "readlink", "stat", "statvfs")
+_LISTS = ("listdir", "scandir")
+_CHANGES = ("chmod", "chown", "remove", "truncate", "unlink", "utime")
+_MAKES = ("mkdir", "rmdir")
+_MOVES = ("rename", "replace")
+_FEATURE_SETS = ("supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks")
+
+Place = Callable[[str], str]
+
+
+class _Detour:
+    """A function whose first paths are mapped.
+
+    An object and not a function, because the functions that it stands for do not bind as methods either.
+    """
+
+    def __init__(self, function: Callable[..., object], recording: Recording, places: tuple[Place | None, ...]) -> None:
+        self._function = function
+        self._recording = recording
+        self._places = places
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        if args and not self._recording.is_ours() and not _is_relative_to_descriptor(kwargs):
+            with self._recording.quiet():
+                mapped = tuple(map(_map_path, args, self._places))
+            args = (*mapped, *args[len(mapped) :])
+        elif "path" in kwargs and not self._recording.is_ours() and not _is_relative_to_descriptor(kwargs):
+            with self._recording.quiet():
+                kwargs["path"] = _map_path(kwargs["path"], self._places[0])
+        return self._function(*args, **kwargs)
+
+
+class _OpenDetour:
+    """`open` and `os.open`: whether a path is read or written depends on the mode or the flags."""
+
+    def __init__(self, function: Callable[..., object], recording: Recording, world: World) -> None:
+        self._function = function
+        self._recording = recording
+        self._world = world
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        if not self._recording.is_ours() and not _is_relative_to_descriptor(kwargs):
+            name = next((key for key in ("file", "path") if key in kwargs), None)
+            how = args[1] if len(args) > 1 else kwargs.get("mode" if name != "path" else "flags", kwargs.get("flags"))
+            with self._recording.quiet():
+                if args:
+                    args = (_map_path(args[0], self._place(how)), *args[1:])
+                elif name is not None:
+                    kwargs[name] = _map_path(kwargs[name], self._place(how))
+        return self._function(*args, **kwargs)
+
+    def _place(self, how: object) -> Place | None:
+        if isinstance(how, int):
+            if how & getattr(os, "O_TMPFILE", 0) == getattr(os, "O_TMPFILE", -1):
+                return None
+            writes, keep = bool(how & (os.O_WRONLY | os.O_RDWR)), not how & os.O_TRUNC
+        else:
+            mode = how if isinstance(how, str) else "r"
+            writes, keep = any(letter in mode for letter in "wax+"), "w" not in mode and "x" not in mode
+        if not writes:
+            return self._world.to_open_folder if isinstance(how, int) else self._world.to_read
+        return lambda path: self._world.to_write(path, keep=keep)
+
+
+def install_detours(recording: Recording, world: World) -> None:
+    """Send the paths of the original world to where they are in this one, until the hooks are uninstalled.
+
+    Parameters
+    ----------
+    recording : Recording
+        Our own code takes no detour.
+    world : World
+        Says where.
+    """
+    if world.redirect is None:
+        return
+    change = functools.partial(world.to_write, keep=True)
+    for owner in (builtins, io, os):
+        imports.patch_function(owner, "open", lambda function: _OpenDetour(function, recording, world))
+    for names, places in (
+        (_LOOKS, (world.to_read,)),
+        (_LISTS, (world.to_list,)),
+        (_CHANGES, (change,)),
+        (_MAKES, (world.to_write,)),
+        (_MOVES, (change, world.to_write)),
+        (("link",), (world.to_read, world.to_write)),
+        (("symlink",), (None, world.to_write)),
+    ):
+        for name in names:
+            _detour(name, recording, places)
+    for module, name, place in (("shutil", "rmtree", world.to_remove_tree), ("sqlite3", "connect", change)):
+        wrap = functools.partial(_Detour, recording=recording, places=(place,))
+        imports.after_import(module, functools.partial(imports.patch_function, name=name, wrap=wrap))
+    _find_modules_in(world, recording)
+
+
+def _detour(name: str, recording: Recording, places: tuple[Place | None, ...]) -> None:
+    original = getattr(os, name, None)
+    imports.patch_function(os, name, lambda function: _Detour(function, recording, places))
+    for features in (getattr(os, feature) for feature in _FEATURE_SETS):
+        if original in features:
+            features.add(getattr(os, name))  # libraries ask whether `os.stat in os.supports_dir_fd`
+
+
+def _find_modules_in(world: World, recording: Recording) -> None:
+    """Import what the script puts on `sys.path` by an absolute path of the original project from the rebuilt one."""
+
+    def find(path: str) -> PathEntryFinderProtocol:
+        with recording.quiet():
+            place = world.to_read(path)
+        for hook in sys.path_hooks if place != path and world.in_project(world.name(path)) else ():
+            if hook is not find:
+                with contextlib.suppress(ImportError):
+                    return hook(place)
+        raise ImportError(path)
+
+    sys.path_hooks.insert(0, find)
+    imports.at_uninstall(lambda: sys.path_hooks.remove(find))
+
+
+def _map_path(path: object, place: Place | None) -> object:
+    """Map a path in the type that it was given in; what is no path, or leads to the same place, stays as it is."""
+    if place is None or isinstance(path, int) or not isinstance(path, str | bytes | os.PathLike):
+        return path
+    plain = os.fspath(path)
+    text = os.fsdecode(plain)
+    mapped = place(text)
+    if mapped == text:
+        return path
+    return os.fsencode(mapped) if isinstance(plain, bytes) else mapped
+
+
+def _is_relative_to_descriptor(kwargs: dict[str, object]) -> bool:
+    return any(kwargs.get(name) is not None for name in ("dir_fd", "src_dir_fd", "dst_dir_fd"))

@@ -1,0 +1,103 @@
+"""Running a script or a module as `__main__`, as the interpreter itself would, with our own frames out of sight."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+
+from lakemark._base.canonical import Json
+from lakemark.recorder.plan import EntryPoint
+
+__all__ = ["describe_error", "run_entry", "user_frames"]
+
+_OURS = str(Path(__file__).parents[1])
+
+
+def run_entry(entry: EntryPoint) -> None:
+    """Execute the entry point in a fresh `__main__`; whatever it raises, SystemExit too, comes through.
+
+    `runpy` is not used: it puts the old `__main__` back when the code ends, and what is pickled after the end (the
+    model) then can't find its classes.
+    """
+    if entry.kind == "module":
+        code, spec = _module_code(entry.name)
+        path = spec.origin or entry.name
+        _enter_main(path, spec=spec, package=spec.parent or "")
+        sys.path.insert(0, str(Path.cwd()))
+    else:
+        path = entry.name
+        with io.open_code(str(Path(path).resolve())) as file:
+            source = file.read()
+        code = compile(source, path, "exec", dont_inherit=True)
+        _enter_main(path, spec=None, package=None)
+        sys.path.insert(0, str(Path(path).resolve().parent))
+    sys.argv = [path, *entry.argv]
+    exec(code, sys.modules["__main__"].__dict__)  # noqa: S102 - running the user's script is what this is for
+
+
+def _module_code(name: str) -> tuple[CodeType, ModuleSpec]:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+    except ModuleNotFoundError:
+        spec = None
+    finally:
+        del sys.path[0]
+    get_code = getattr(spec.loader, "get_code", None) if spec is not None else None
+    code = get_code(spec.name) if spec is not None and get_code is not None else None
+    if spec is None or code is None:
+        raise ModuleNotFoundError(f"No module named {name}", name=name)
+    return code, spec
+
+
+def _enter_main(path: str, *, spec: ModuleSpec | None, package: str | None) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = path
+    main.__spec__ = spec
+    main.__package__ = package
+    main.__loader__ = spec.loader if spec is not None else None
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+
+
+def user_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that starts at the user's first frame."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_OURS, "<frozen ")):
+        trace = trace.tb_next
+    return trace
+
+
+def describe_error(error: BaseException, *, project: str) -> dict[str, Json]:
+    """Return an exception as the `error` of a `finished` event: type, message, the user's frames (the last eight)."""
+    frames = [frame for frame in _frames(user_frames(error.__traceback__)) if not frame.filename.startswith(_OURS)]
+    return {
+        "type": type(error).__qualname__,
+        "message": str(error)[:2_000],
+        "frames": [
+            {
+                "file": _relative(frame.filename, project),
+                "line": frame.lineno,
+                "function": frame.name,
+                "code": frame.line or "",
+            }
+            for frame in frames[-8:]
+        ],
+    }
+
+
+def _frames(trace: TracebackType | None) -> Iterator[traceback.FrameSummary]:
+    yield from traceback.extract_tb(trace)
+
+
+def _relative(path: str, project: str) -> str:
+    inside = path.startswith(project.rstrip(os.sep) + os.sep)
+    return os.path.relpath(path, project) if inside else path

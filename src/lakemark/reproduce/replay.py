@@ -1,0 +1,124 @@
+"""Evaluating a receipt's inputs again: in a rebuilt world, as a tracked run of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, cast
+
+from lakemark._base.canonical import Json
+from lakemark._base.errors import UserCodeError
+from lakemark._base.ids import new_run_id
+from lakemark.capture.child import instrumented, run_child
+from lakemark.capture.receipt import Receipt, memo_key
+from lakemark.capture.run import Beginning, begin, ended_by
+from lakemark.capture.settle import read_receipt, settle
+from lakemark.capture.workspace import Workspace
+from lakemark.recorder.plan import EntryPoint, Plan
+from lakemark.reproduce.fields import section, words
+from lakemark.reproduce.world import Step, World, build_world
+from lakemark.tracking.records import RunKind
+
+__all__ = ["Replays"]
+
+_SCORING_SECONDS = 3_600
+
+
+@dataclass(frozen=True)
+class Replays:
+    """Runs inputs again, or a mixture of two runs' inputs for the first time.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where receipts, snapshots, locks and pins are, and where the new runs go.
+    kind : RunKind
+        What the new runs are: REPLAY or COUNTERFACTUAL.
+    on_step : callable
+        Told of each step of a rebuild.
+    output : binary file, optional
+        Takes what the scripts print; None lets them print.
+    keep : bool, default False
+        Leave the scratch folders.
+    """
+
+    workspace: Workspace
+    kind: RunKind
+    on_step: Callable[[Step], None] = lambda _step: None
+    output: IO[bytes] | None = None
+    keep: bool = False
+
+    def memo_key(self, inputs: Mapping[str, Json]) -> str:
+        """Return the digest by which a run with these inputs is found again."""
+        return memo_key(inputs)
+
+    def find(self, memo_key: str) -> Receipt | None:
+        """Return the receipt of a finished run with this key, or None."""
+        run = self.workspace.store.find_by_memo_key(memo_key)
+        return read_receipt(self.workspace, run) if run is not None else None
+
+    def evaluate(self, inputs: Mapping[str, Json], *, name: str, parent_run_id: str) -> Receipt:
+        """Run these inputs in a rebuilt world and return the receipt.
+
+        Raises
+        ------
+        ReplayError
+            If the world can't be rebuilt; no run is made then.
+        """
+        with build_world(self.workspace, inputs, on_step=self.on_step, keep=self.keep) as world:
+            return self._run(world, inputs, name=name, parent_run_id=parent_run_id)
+
+    def _run(self, world: World, inputs: Mapping[str, Json], *, name: str, parent_run_id: str) -> Receipt:
+        workspace, code = self.workspace, section(inputs, "code")
+        written = section(code, "entry")
+        entry = EntryPoint(str(written["kind"]), str(written["name"]), tuple(words(written, "argv")))
+        run_id = new_run_id()
+        spool = begin(
+            workspace,
+            Beginning(run_id, entry, world.cwd, name=name, kind=self.kind, parent_run_id=parent_run_id),
+        )
+        spool.write("code", **{key: value for key, value in code.items() if key not in ("entry", "extra")})
+        spool.close()
+        seed = section(inputs, "randomness").get("root_seed")
+        plan = Plan(
+            run_id=run_id,
+            home=str(workspace.home.path),
+            project=str(world.project),
+            cwd=str(world.cwd),
+            entry=entry,
+            root_seed=seed if isinstance(seed, int) else 0,
+            redirect=world.redirect,
+            sample_rows=workspace.settings.sample_rows,
+            store_limit=workspace.settings.store_limit,
+        )
+        variables = {**world.environment, "LAKEMARK_HOME": str(workspace.home.path)}
+        exit_code = run_child(plan, python=world.python, environment=variables, output=self.output)
+        return settle(workspace, run_id, status=ended_by(exit_code), memo_key=memo_key(inputs))
+
+    def score(self, request: Mapping[str, Json], *, inputs: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Answer a request of `lakemark.recorder.scoring` in the environment and the code tree of `inputs`.
+
+        Raises
+        ------
+        UserCodeError
+            If the process failed; the message ends with the last line that it wrote.
+        """
+        with build_world(self.workspace, inputs, on_step=lambda _step: None) as world:
+            asked, answered = world.folder / "request.json", world.folder / "answer.json"
+            asked.write_text(json.dumps(request))
+            with instrumented(world.python, world.environment) as variables:
+                done = subprocess.run(
+                    [str(world.python), "-P", "-m", "lakemark.recorder.scoring", str(asked), str(answered)],
+                    cwd=world.cwd,
+                    env=variables,
+                    capture_output=True,
+                    text=True,
+                    timeout=_SCORING_SECONDS,
+                    check=False,
+                )
+            if done.returncode != 0 or not answered.exists():
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise UserCodeError(f"scoring the models failed: {last}")
+            return cast("Mapping[str, Json]", json.loads(answered.read_text()))

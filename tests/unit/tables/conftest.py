@@ -1,0 +1,76 @@
+"""Tables to work with, among them ones that `deltalake` can read but not write."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+import pytest
+
+from lakemark.tables.table import Table
+
+MakeTable = Callable[..., Table]
+Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """A table with two versions: rows 1 and 2, then 3 too."""
+    made = Table(tmp_path / "sales")
+    made.create(pa.table({"day": [1, 2], "amount": [9.5, None], "shop": ["a b", "c/d"]}))
+    made.append(pa.table({"day": [3], "amount": [1.0], "shop": ["é"]}))
+    return made
+
+
+@pytest.fixture
+def deletion_table(tmp_path: Path) -> MakeTable:
+    """Make a table whose only file has ten rows, of which rows 1 and 4 are deleted by a deletion vector."""
+
+    def make(storage: str) -> Table:
+        made = Table(tmp_path / f"vectors-{storage}")
+        made.create(pa.table({"x": list(range(10))}))
+        delete_rows(Path(made.uri), [1, 4], storage=storage)
+        return made
+
+    return make
+
+
+def delete_rows(folder: Path, rows: Sequence[int], *, storage: str) -> None:
+    """Commit version 1 by hand: a deletion vector in a file (`u`) or inline (`i`), after Delta's protocol."""
+    bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + b"".join(struct.pack("<H", row) for row in rows)
+    data = struct.pack("<IQI", 1681511377, 1, 0) + bitmap
+    vector: dict[str, object] = {"storageType": storage, "sizeInBytes": len(data), "cardinality": len(rows)}
+    if storage == "u":
+        name = UUID(int=7)
+        blob = b"\x01" + struct.pack(">I", len(data)) + data + struct.pack(">I", zlib.crc32(data))
+        (folder / f"deletion_vector_{name}.bin").write_bytes(blob)
+        vector |= {"pathOrInlineDv": z85(name.bytes), "offset": 1}
+    else:
+        vector["pathOrInlineDv"] = z85(data + b"\0" * (-len(data) % 4))
+    log = folder / "_delta_log"
+    actions = [json.loads(line) for line in (log / f"{0:020}.json").read_text().splitlines()]
+    add = next(action["add"] for action in actions if "add" in action)
+    metadata = next(action for action in actions if "metaData" in action)
+    feature = ["deletionVectors"]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": feature, "writerFeatures": feature}
+    remove = {"path": add["path"], "deletionTimestamp": time.time_ns() // 1_000_000, "dataChange": True}
+    lines = [{"protocol": protocol}, metadata, {"remove": remove}, {"add": add | {"deletionVector": vector}}]
+    (log / f"{1:020}.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+
+
+def z85(data: bytes) -> str:
+    """Write bytes in the base 85 of ZeroMQ."""
+    text = ""
+    for start in range(0, len(data), 4):
+        number, part = int.from_bytes(data[start : start + 4], "big"), ""
+        for _ in range(5):
+            part = Z85[number % 85] + part
+            number //= 85
+        text += part
+    return text

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, StorageError
+from lakemark.tables.failures import is_no_log, is_retryable, translate, translated
+from lakemark.tables.table import Table
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no Delta table at there"), translated("there"):
+        DeltaTable(str(tmp_path / "nothing"))
+    with pytest.raises(NotFoundError, match="no Delta table at there"), translated("there"):
+        DeltaTable(str(tmp_path))
+
+
+def test_a_table_is_there_already(table: Table) -> None:
+    with pytest.raises(ConflictError, match="a table at there already") as error, translated("there"):
+        write_deltalake(table.uri, pa.table({"x": [1]}))
+    assert not is_retryable(error.value)
+
+
+@pytest.mark.parametrize("change", ["delete", "add a column"])
+def test_a_lost_race(table: Table, change: str) -> None:
+    stale = table.open()
+    if change == "delete":
+        table.open().delete()
+    else:
+        table.open().alter.add_columns([Field("new", Schema([Field("x", "long")]).fields[0].type)])
+    with pytest.raises(ConflictError, match="changed by somebody else") as error, translated(table.uri):
+        write_deltalake(stale, pa.table({"day": [4], "amount": [1.0], "shop": ["x"]}), mode="append")
+    assert is_retryable(error.value)
+
+
+def test_other_columns(table: Table) -> None:
+    with pytest.raises(InvalidInputError, match="does not fit the table"), translated(table.uri):
+        write_deltalake(table.uri, pa.table({"other": [1]}), mode="append")
+
+
+def test_a_file_is_gone(table: Table) -> None:
+    next(Path(table.uri).glob("*.parquet")).unlink()
+    with pytest.raises(StorageError, match="a data file of there is gone"), translated("there"):
+        table.open().to_pyarrow_table()
+    with pytest.raises(StorageError, match="a data file of there is gone"), translated("there"):
+        table.open().scan().read_all()
+
+
+def test_a_version_without_a_log(table: Table) -> None:
+    with pytest.raises(DeltaError) as missing:
+        DeltaTable(table.uri, version=9)
+    assert is_no_log(missing.value)
+    assert not is_no_log(ValueError("end version"))
+
+
+def test_ours_pass_and_bugs_are_not_hidden() -> None:
+    with pytest.raises(NotFoundError, match="ours"), translated("there"):
+        raise NotFoundError("ours")
+    with pytest.raises(ZeroDivisionError), translated("there"):
+        _ = 1 / 0
+
+
+def test_text_that_is_not_known_is_kept() -> None:
+    error = translate(DeltaError("\x1b[31msomething new\x1b[0m\nmore"), "there")
+    assert isinstance(error, StorageError)
+    assert isinstance(error, LakemarkError)
+    assert error.message == "there: something new"
