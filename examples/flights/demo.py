@@ -186,9 +186,9 @@ def explain_the_change(story: Story) -> None:
     )
     story.type("lakemark explain monday tuesday --yes")
     story.say(
-        """That Monday, 24 June, went badly for the airlines: flights came in 51 minutes late in the mean, against 9
-        in the seven days before, and 111 of 994 never left. It is in Tuesday's test rows only, so the two scores
-        were never measured on the same flights."""
+        """So the model got better, and its score got worse: that Monday, 24 June, went badly for the airlines. Flights
+        came in 51 minutes late in the mean, against 9 in the seven days before, and 111 of 994 never left. The day
+        is in Tuesday's test rows only, so the two scores were never measured on the same flights."""
     )
 
 

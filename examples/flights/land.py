@@ -87,9 +87,8 @@ def main() -> None:
     if arguments.compact:
         table.optimize.compact()
     rows = table.to_pyarrow_dataset().count_rows()
-    print(
-        f"landed {nights} night{'' if nights == 1 else 's'}; {arguments.table} is at version {table.version()} with {rows:,} flights"
-    )
+    landed = f"landed {nights} night{'' if nights == 1 else 's'}"
+    print(f"{landed}; {arguments.table} is at version {table.version()} with {rows:,} flights")
 
 
 if __name__ == "__main__":

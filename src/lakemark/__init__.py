@@ -4,8 +4,6 @@
 stands in `__init__.pyi`, so that this file imports nothing from above, not even for a type checker.
 """
 
-from __future__ import annotations
-
 __all__ = [
     "ActiveRun",
     "__version__",
@@ -22,6 +20,7 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
+    "table",
 ]
 
 __version__ = "0.1.0"  # written here, and compared with the package's metadata by a test: reading that costs 20 ms

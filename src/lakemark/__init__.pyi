@@ -12,5 +12,6 @@ from lakemark.fluent import set_experiment as set_experiment
 from lakemark.fluent import set_tag as set_tag
 from lakemark.fluent import set_tags as set_tags
 from lakemark.fluent import start_run as start_run
+from lakemark.fluent import table as table
 
 __version__: str

@@ -86,7 +86,7 @@ def test_a_label_flipped_deep_in_a_large_table_is_seen(project: Project) -> None
     rows = sales(200_000)
     write_deltalake(project.table, rows, mode="overwrite")
     project.run("run", "--name", "before", "train.py")
-    flipped = np.array(rows["z"])
+    flipped = rows["z"].to_numpy().copy()
     flipped[190_000] += 1.0
     changed = rows.set_column(3, "z", [flipped])
     write_deltalake(project.table, changed, mode="overwrite")

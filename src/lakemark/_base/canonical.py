@@ -38,7 +38,7 @@ def canonical(value: Json) -> bytes:
     Examples
     --------
     >>> canonical({"b": 1.0, "a": [True, None, "é"], "c": 1e21})
-    b'{"a":[true,null,"\\xc3\\xa9"],"b":1,"c":1e+21}'
+    b'{"a":[true,null,"\xc3\xa9"],"b":1,"c":1e+21}'
     """
     return _text(value).encode()
 

@@ -68,12 +68,12 @@ def completeness_line(receipt: Mapping[str, Json]) -> str:
     Examples
     --------
     >>> completeness_line({"completeness": {"observed": 9, "declared": 1, "inferred": 0, "missing": []}})
-    'captured: 9 facts observed, 1 declared, 0 inferred; nothing is missing'
+    'captured: 9 observed, 1 declared, 0 inferred; nothing is missing'
     """
     known = section(receipt, "completeness")
     missing = [f"{row['fact']} ({row['why']})" for row in records(receipt, "completeness", "missing")]
     told = f"missing: {', '.join(missing)}" if missing else "nothing is missing"
-    counts = f"{known.get('observed', 0)} facts observed, {known.get('declared', 0)} declared"
+    counts = f"{known.get('observed', 0)} observed, {known.get('declared', 0)} declared"
     return plain(f"captured: {counts}, {known.get('inferred', 0)} inferred; {told}")
 
 
@@ -157,10 +157,18 @@ def _compute(compute: Mapping[str, Json]) -> Iterator[str]:
         text(compute, "cpu_model") or "",
         "" if cores is None else f"{cores:.0f} cores",
         "" if ram is None else f"{size(ram)} of memory",
-        *(f"{name}={value}" for name, value in section(compute, "threads").items() if value is not None),
+        *(f"{name}={value}" for name, value in section(compute, "threads").items() if isinstance(value, str | int)),
     ]
     if any(facts):
         yield ", ".join(filter(None, facts))
+
+
+def _threads(threads: Mapping[str, Json]) -> Iterator[str]:
+    """Yield the thread variables that were set, and the most threads that a library really used."""
+    yield from (f"{name}={value}" for name, value in threads.items() if isinstance(value, str))
+    pools = [number(row, "num_threads") or 0 for row in records(threads, "effective")]
+    if pools:
+        yield f"libraries use {max(pools):.0f} threads"
 
 
 def _models(outputs: Mapping[str, Json]) -> Iterator[str]:

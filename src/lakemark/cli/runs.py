@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["finite", "run_document", "runs", "table_name"]
 
 _HEADER = ("RUN", "NAME", "STATUS", "STARTED", "DURATION", "METRICS", "DATA", "PARAMS")
+_RIGID = ("RUN", "STATUS", "STARTED", "DURATION")
 _STATUS_COLOURS = {"FINISHED": "green", "FAILED": "red", "KILLED": "yellow", "RUNNING": "dim"}
 _STATUS_WORDS = {"KILLED": "interrupted"}
 
@@ -41,7 +42,7 @@ def runs(context: click.Context, *, experiment: str | None, everything: bool, li
     elif not shown:
         click.echo("there are no runs yet\n\nhint: lakemark run train.py", err=True)
     else:
-        for line in table(_HEADER, [_row(run) for run in shown], width=terminal_width()):
+        for line in table(_HEADER, [_row(run) for run in shown], width=terminal_width(), rigid=_RIGID):
             click.echo(line)
     if len(found) > limit:
         click.echo(f"\nhint: there are older ones: lakemark runs --limit {limit * 5}", err=True)
@@ -95,7 +96,7 @@ def finite(value: float) -> float | str:
 def _row(run: Run) -> tuple[str, ...]:
     from lakemark._base.clock import now_ms
     from lakemark._base.ids import short
-    from lakemark.cli.text import age, local_time, number, paint, plain
+    from lakemark.cli.text import age, number, paint, plain, recent_time
 
     data = dict.fromkeys(f"{table_name(read.uri)}@{read.version}" for read in run.tables)
     word = _STATUS_WORDS.get(run.status, run.status.lower())
@@ -103,7 +104,7 @@ def _row(run: Run) -> tuple[str, ...]:
         short(run.run_id),
         plain(run.name or "-"),
         paint(word, _STATUS_COLOURS[run.status]),
-        local_time(run.started_ms),
+        recent_time(run.started_ms),
         age((run.ended_ms or now_ms()) - run.started_ms),
         plain(" ".join(f"{key}={number(value)}" for key, value in run.metrics.items()) or "-"),
         plain(" ".join(data) or "-"),

@@ -19,6 +19,7 @@ __all__ = [
     "number",
     "paint",
     "plain",
+    "recent_time",
     "size",
     "table",
     "terminal_width",
@@ -85,8 +86,10 @@ def columns(text: str) -> int:
     return len(bare) + wide - sum(unicodedata.combining(letter) > 0 for letter in bare)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> Iterator[str]:
-    r"""Yield the lines of a table: columns aligned, the widest ones cut where the terminal is too narrow.
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, rigid: Sequence[str] = ()
+) -> Iterator[str]:
+    r"""Yield the lines of a table: columns aligned, cut and left out where the terminal is too narrow.
 
     Parameters
     ----------
@@ -95,7 +98,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
     rows : sequence of sequence of str
         One text per column.
     width : int, optional
-        Columns of the terminal; None cuts nothing.
+        Columns of the terminal; None cuts nothing. The widest column gives way first; where none can give more, the
+        last one is left out.
+    rigid : sequence of str, optional
+        Names of columns that are never cut.
 
     Examples
     --------
@@ -105,9 +111,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
     """
     widths = [max(columns(row[place]) for row in (header, *rows)) for place in range(len(header))]
     if width is not None:
-        widths = _narrowed(widths, width - len(_GAP) * (len(widths) - 1))
+        widths = _narrowed(widths, width, rigid=[name in rigid for name in header])
     for position, row in enumerate((header, *rows)):
-        line = _GAP.join(_filled(text, room) for text, room in zip(row, widths, strict=True)).rstrip()
+        line = _GAP.join(_filled(text, room) for text, room in zip(row, widths, strict=False)).rstrip()
         yield paint(line, "bold") if position == 0 else line
 
 
@@ -173,15 +179,31 @@ def age(milliseconds: int) -> str:
 
 def local_time(milliseconds: int) -> str:
     """Return a moment as the date and time of day where the reader is."""
-    return f"{datetime.fromtimestamp(milliseconds / 1000).astimezone():%Y-%m-%d %H:%M}"
+    return f"{_local(milliseconds):%Y-%m-%d %H:%M}"
 
 
-def _narrowed(widths: list[int], room: int) -> list[int]:
-    """Take from the widest column, a step at a time, until all fit or none can give more."""
-    widths = list(widths)
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return widths
+def recent_time(milliseconds: int) -> str:
+    """Return a moment of this year without the year, to save columns: `Nov 20 19:02`; else the date and time."""
+    moment = _local(milliseconds)
+    return f"{moment:%b %d %H:%M}" if moment.year == datetime.now().astimezone().year else local_time(milliseconds)
+
+
+def _local(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000).astimezone()
+
+
+def _narrowed(widths: Sequence[int], width: int, *, rigid: Sequence[bool]) -> list[int]:
+    """Return how wide each column may be; fewer columns where not all have room."""
+    fitting = list(widths)
+    while sum(fitting) + len(_GAP) * (len(fitting) - 1) > width:
+        soft = [room if not fixed and room > _NARROWEST else 0 for room, fixed in zip(fitting, rigid, strict=False)]
+        if any(soft):
+            fitting[soft.index(max(soft))] -= 1
+        elif len(fitting) > 1:
+            fitting = list(widths[: len(fitting) - 1])  # begin anew without the last
+        else:
+            break
+    return fitting
 
 
 def _filled(text: str, room: int) -> str:

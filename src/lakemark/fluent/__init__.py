@@ -15,6 +15,7 @@ from lakemark.fluent.functions import (
     set_tag,
     set_tags,
     start_run,
+    table,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
+    "table",
 ]

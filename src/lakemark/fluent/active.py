@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import os
 import posixpath
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import BinaryIO, Protocol, Self, cast
 
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError
 from lakemark._base.ids import short
 from lakemark.config.home import Home
-from lakemark.config.settings import read_settings
 from lakemark.fluent import limits
 from lakemark.storage.objects import ObjectStore
 from lakemark.tracking.spool import Spool, read_events
@@ -84,15 +83,23 @@ class ActiveRun:
         Its spool folder.
     end : callable
         `end(run, status, error)` ends it; called by the `with` statement.
+    store_limit : int
+        Bytes up to which a model's pickle is kept.
     """
 
     def __init__(
-        self, info: RunInfo, folder: Path, *, end: Callable[[ActiveRun, str, BaseException | None], None]
+        self,
+        info: RunInfo,
+        folder: Path,
+        *,
+        end: Callable[[ActiveRun, str, BaseException | None], None],
+        store_limit: int,
     ) -> None:
         self.info = info
         self.folder = folder
         self.owner = os.getpid()
         self._end = end
+        self._store_limit = store_limit
         self._lock = threading.Lock()
         self._spool: Spool | None = Spool(folder)
         self._declared = _declared_params(folder)
@@ -163,7 +170,9 @@ class ActiveRun:
             raise NotFoundError(f"no file {source} to keep as an artifact of run {short(self.run_id)}")
         below = limits.artifact_path(artifact_path) if artifact_path else ""
         for file, relative in _files(source):
-            self._keep(file, posixpath.join(below, source.name if source.is_file() else source.name + "/" + relative))
+            name = source.name if source.is_file() else f"{source.name}/{relative}"
+            with file.open("rb") as reader:
+                self._keep(reader, posixpath.join(below, name))
 
     def log_artifacts(self, folder: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Keep a copy of all files in a folder, below `artifact_path`.
@@ -178,7 +187,8 @@ class ActiveRun:
             raise NotFoundError(f"no folder {source} to keep as artifacts of run {short(self.run_id)}")
         below = limits.artifact_path(artifact_path) if artifact_path else ""
         for file, relative in _files(source):
-            self._keep(file, posixpath.join(below, relative))
+            with file.open("rb") as reader:
+                self._keep(reader, posixpath.join(below, relative))
 
     def log_model(self, model: object, name: str = "model") -> str:
         """Keep a fitted model as the artifacts `name/model.pkl` and `name/model.json`, and return its fingerprint.
@@ -192,20 +202,16 @@ class ActiveRun:
         # by name: it needs NumPy, which a script that logs no model need not have
         module = cast("_KeptModule", importlib.import_module("lakemark.models.kept"))
         objects = ObjectStore(self.home.objects)
-        described = module.describe(
-            model, name=name, how="declared", objects=objects, limit=read_settings().store_limit
-        )
+        described = module.describe(model, name=name, how="declared", objects=objects, limit=self._store_limit)
         spool = self.spool()
         spool.write("model", **described.fields)
         blob = described.fields.get("blob")
         if isinstance(blob, str):
-            self._keep(objects.path(blob), f"{name}/model.pkl")
+            with objects.path(blob).open("rb") as source:
+                self._keep(source, f"{name}/model.pkl")
         else:
             spool.write("missing", fact=f"pickle of {name}", why=described.lacking or "unknown")
-        with tempfile.TemporaryDirectory() as folder:
-            card = Path(folder) / "model.json"
-            card.write_bytes(canonical({"format": "lakemark.model/1", **described.fields}))
-            self._keep(card, f"{name}/model.json")
+        self._keep(io.BytesIO(canonical({"format": "lakemark.model/1", **described.fields})), f"{name}/model.json")
         return str(described.fields["fingerprint"])
 
     def describe(self, *, name: str | None, experiment: str | None) -> None:
@@ -255,7 +261,7 @@ class ActiveRun:
             )
         return self._spool
 
-    def _keep(self, source: Path, relative: str) -> None:
+    def _keep(self, source: BinaryIO, relative: str) -> None:
         """Copy one file; it appears under its name when it is whole."""
         target = self.folder / "artifacts" / limits.artifact_path(relative)
         with self._lock:
@@ -292,10 +298,10 @@ def _files(source: Path) -> Iterator[tuple[Path, str]]:
             yield file, file.relative_to(source).as_posix()
 
 
-def _copy(source: Path, target: Path) -> tuple[str, int]:
+def _copy(source: BinaryIO, target: Path) -> tuple[str, int]:
     sha, size = hashlib.sha256(), 0
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while piece := reader.read(_PIECE):
+    with target.open("wb") as writer:
+        while piece := source.read(_PIECE):
             sha.update(piece)
             size += writer.write(piece)
     return sha.hexdigest(), size

@@ -9,6 +9,7 @@ the first only write their spool, and are settled by the next command.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import importlib
 import os
 import resource
@@ -31,6 +32,7 @@ from lakemark.config.settings import Settings, read_settings
 from lakemark.fluent import limits
 from lakemark.fluent.active import ActiveRun, RunInfo
 from lakemark.recorder.launch import describe_error
+from lakemark.recorder.plan import read_plan
 from lakemark.recorder.secrets import redact_argv
 from lakemark.tracking.processes import process_start
 from lakemark.tracking.spool import EVENTS_NAME, read_events
@@ -79,6 +81,7 @@ class ActiveRuns:
         self._runs: dict[str, _Open] = {}
         self._experiment: str | None = None
         self._given: str | None = None
+        self._settings: Settings | None = None
         self._error: BaseException | None = None
         self._watches_exit = False
 
@@ -167,15 +170,18 @@ class ActiveRuns:
             start_time=cast("int", created["at"]),
         )
         self._given = info.run_id
-        run = ActiveRun(info, folder, end=self.end)
+        self._settings = _given_settings(folder, experiment=str(created["experiment"]))
+        run = ActiveRun(info, folder, end=self.end, store_limit=self._settings.store_limit)
         run.describe(name=name, experiment=experiment)
         self._runs[run.run_id] = _Open(run, is_given=True)
         return run
 
     def _create(self, name: str | None, *, experiment: str | None, parent: str | None) -> ActiveRun:
-        home, settings = self._place()
+        if self._settings is None:
+            self._settings = read_settings()  # once in a process, and before there are hooks that would see it read
+        settings, home = self._settings, create_home(self._settings.home.parent)
         info = RunInfo(new_run_id(), name, experiment or settings.experiment, parent, now_ms())
-        run = ActiveRun(info, home.spool / info.run_id, end=self.end)
+        run = ActiveRun(info, home.spool / info.run_id, end=self.end, store_limit=settings.store_limit)
         _write_created(run)
         entry = _Open(run, wall=time.monotonic(), cpu=time.process_time())
         if parent is None:
@@ -187,13 +193,6 @@ class ActiveRuns:
                 raise
         self._runs[run.run_id] = entry
         return run
-
-    def _place(self) -> tuple[Home, Settings]:
-        """Return the home for a new run: that of the run that this process belongs to, or the settings'."""
-        settings = read_settings()
-        if self._given is not None:
-            return Home(Path(os.environ[RUN_FOLDER_VARIABLE]).parent.parent), settings
-        return create_home(settings.home.parent), settings
 
     def _conclude(self, entry: _Open, status: str, error: BaseException | None) -> None:
         """Write down how a run ended. The command writes that of a given run, the capture that of a captured one."""
@@ -246,6 +245,17 @@ class ActiveRuns:
         self._lock = threading.RLock()
         for entry in self._runs.values():
             entry.run.after_fork()
+
+
+def _given_settings(folder: Path, *, experiment: str) -> Settings:
+    """Return the settings that the command told the process of its run: no file is read again."""
+    settings = Settings(home=folder.parent.parent, experiment=experiment)
+    if not (folder / "plan.json").is_file():
+        return settings
+    plan = read_plan(folder / "plan.json")
+    return dataclasses.replace(
+        settings, store_limit=plan.store_limit, sample_rows=plan.sample_rows, seed=plan.root_seed
+    )
 
 
 def _begin_capture(run: ActiveRun, home: Home, settings: Settings) -> _Capture | None:

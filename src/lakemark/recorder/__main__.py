@@ -6,10 +6,9 @@ import ctypes
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
 
-from lakemark.recorder.launch import describe_error, run_entry, user_frames
+from lakemark.recorder.launch import describe_error, run_entry, show_error
 from lakemark.recorder.plan import Plan, read_plan
 from lakemark.recorder.session import open_session
 from lakemark.tracking.spool import Spool
@@ -40,8 +39,8 @@ def _run(plan: Plan) -> tuple[int, BaseException | None]:
         return _exit_code(stop), None
     except KeyboardInterrupt as stop:
         return _INTERRUPTED, stop
-    except BaseException as error:  # noqa: BLE001 - the edge of the user's code: shown with the user's frames, as Python would
-        traceback.print_exception(type(error), error, user_frames(error.__traceback__))
+    except BaseException as error:  # noqa: BLE001 - the edge of the user's code: shown as Python would
+        show_error(error)
         return 1, error
     return 0, None
 

@@ -61,7 +61,8 @@ class _OpenDetour:
         self._world = world
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        if not self._recording.is_ours() and not _is_relative_to_descriptor(kwargs):
+        opener = args[7] if len(args) > 7 else kwargs.get("opener")  # it opens, by os.open most often
+        if opener is None and not self._recording.is_ours() and not _is_relative_to_descriptor(kwargs):
             name = next((key for key in ("file", "path") if key in kwargs), None)
             how = args[1] if len(args) > 1 else kwargs.get("mode" if name != "path" else "flags", kwargs.get("flags"))
             with self._recording.quiet():

@@ -1,7 +1,7 @@
 """Files that the script reads and writes, seen through Python's audit hook and the hooks on readers."""
 
 # The audit hook runs at every open of the process, on names that are compared as text.
-# ruff: noqa: PTH100, PTH116, PTH118
+# ruff: noqa: PTH100, PTH112, PTH116, PTH118
 
 from __future__ import annotations
 
@@ -155,6 +155,11 @@ class Files:
         except Exception as error:  # noqa: BLE001 - the edge of the hook: what raises here would break the user's call
             self._recording.missing("data", f"{event} was not seen: {type(error).__name__}: {error}")
 
+    def _made_by_tempfile(self, path: str) -> None:
+        """Remember a temporary file, also the trial file by which `tempfile` chooses its folder."""
+        if not os.path.isdir(path):  # it opens the folder by name, with an opener that makes the file
+            self._world.temporary.add(path)
+
     def _opened(self, path: object, mode: object, flags: object) -> None:
         if not isinstance(path, str | bytes):
             return  # a descriptor that is open already
@@ -171,7 +176,7 @@ class Files:
                 if reads:
                     self.read(text, via="open")
                 if writes and sys._getframe(2).f_globals.get("__name__") == "tempfile":
-                    self._world.temporary.add(text)  # also its trial file, by which it chooses the folder
+                    self._made_by_tempfile(text)
                 elif writes:
                     self.wrote(text)
         except Exception as error:  # noqa: BLE001 - the edge of the hook: what raises here would break the user's open

@@ -7,15 +7,14 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, ModuleType
 
 from lakemark._base.canonical import Json
 from lakemark.recorder.plan import EntryPoint
 
-__all__ = ["describe_error", "run_entry", "user_frames"]
+__all__ = ["describe_error", "run_entry", "show_error"]
 
 _OURS = str(Path(__file__).parents[1])
 
@@ -69,16 +68,25 @@ def _enter_main(path: str, *, spec: ModuleSpec | None, package: str | None) -> N
     sys.modules["__main__"] = main
 
 
-def user_frames(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that starts at the user's first frame."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_OURS, "<frozen ")):
-        trace = trace.tb_next
-    return trace
+def show_error(error: BaseException) -> None:
+    """Print an uncaught exception as Python does, without the frames of ours that stand before, or in between."""
+    shown = traceback.TracebackException.from_exception(error)
+    known: list[traceback.TracebackException | None] = [shown]
+    while known:
+        part = known.pop()
+        if part is not None:
+            part.stack = traceback.StackSummary.from_list([frame for frame in part.stack if _is_users(frame)])
+            known += [part.__cause__, part.__context__, *(part.exceptions or ())]
+    print("".join(shown.format()), end="", file=sys.stderr)  # noqa: T201 - where Python prints it
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith((_OURS, "<frozen "))
 
 
 def describe_error(error: BaseException, *, project: str) -> dict[str, Json]:
     """Return an exception as the `error` of a `finished` event: type, message, the user's frames (the last eight)."""
-    frames = [frame for frame in _frames(user_frames(error.__traceback__)) if not frame.filename.startswith(_OURS)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame)]
     return {
         "type": type(error).__qualname__,
         "message": str(error)[:2_000],
@@ -92,10 +100,6 @@ def describe_error(error: BaseException, *, project: str) -> dict[str, Json]:
             for frame in frames[-8:]
         ],
     }
-
-
-def _frames(trace: TracebackType | None) -> Iterator[traceback.FrameSummary]:
-    yield from traceback.extract_tb(trace)
 
 
 def _relative(path: str, project: str) -> str:

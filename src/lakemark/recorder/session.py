@@ -23,6 +23,7 @@ from lakemark.recorder.imports import uninstall
 from lakemark.recorder.modelhooks import conclude_models, install_models
 from lakemark.recorder.plan import Plan
 from lakemark.recorder.recording import Recording
+from lakemark.recorder.redirects import World
 from lakemark.tracking.spool import Spool
 
 __all__ = ["Session", "open_session"]
@@ -103,8 +104,10 @@ def _conclude_environment(recording: Recording) -> None:
     plan = recording.plan
     environment = observe_environment(cache=Path(plan.home) / "cache" / "record.json")
     recording.spool.write("environment", **environment)
+    world = World(plan)
     for file in loaded_files(project=Path(plan.project)):
         path = Path(str(file["path"]))
         if path.is_file():
-            recording.spool.write("loaded", **file, sha256=recording.objects.put_file(path))
+            original = {key: world.original(value) for key, value in file.items() if isinstance(value, str)}
+            recording.spool.write("loaded", **file | original, sha256=recording.objects.put_file(path))
     recording.spool.write("compute", **observe_compute())

@@ -193,7 +193,7 @@ def _pair_one(receipt: Receipt, framed: Receipt, *, metric: ChosenMetric) -> _Pa
 
 def _check_labels(pairings: Mapping[frozenset[str], _Pairing]) -> None:
     if len({text(pairing.evaluation, "labels") for pairing in pairings.values()}) > 1:
-        raise NotHeldFixedError("code or params change which rows are tested on")
+        raise NotHeldFixedError("code or params change which rows are tested on, or their labels")
 
 
 def _count_rows(pairings: Mapping[frozenset[str], _Pairing]) -> int:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lakemark._base.canonical import canonical, digest
@@ -144,18 +145,23 @@ def _build(order: _Order) -> None:
         requirements = order.folder / "lakemark-lock.txt"
         requirements.write_text(order.lock_text)
         _install(order, requirements)
-        for package, paths in _modified(order.folder).items():
-            shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-            raise LockError(
-                f"{package} was installed with files that are not its own: {shown}",
-                hint=f"uv cache clean {package}  (its cached files were edited)" if order.uv else None,
-                stage="integrity",
-                package=package,
-            )
+        _verify(order)
         write_atomic(order.folder / _NOTE, canonical({"format": _FORMAT, "python": order.python_version}))
     except BaseException:
         shutil.rmtree(order.folder, ignore_errors=True)
         raise
+
+
+def _verify(order: _Order) -> None:
+    """Prove that what was installed is what the packages brought."""
+    for package, paths in _modified(order.folder).items():
+        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        raise LockError(
+            f"{package} was installed with files that are not its own: {shown}",
+            hint=f"uv cache clean {package}  (a file in uv's cache was edited)" if order.uv else None,
+            stage="integrity",
+            package=package,
+        )
 
 
 def _check_hashes(lock_text: str) -> None:
@@ -182,7 +188,10 @@ def _create(order: _Order) -> None:
             seconds=_SECONDS,
         )
     elif interpreter is not None:
-        outcome = run_installer([interpreter, "-m", "venv", order.folder], folder=order.folder.parent, seconds=_SECONDS)
+        bare = ["--without-pip"] if _has_pip() else []
+        outcome = run_installer(
+            [interpreter, "-m", "venv", *bare, order.folder], folder=order.folder.parent, seconds=_SECONDS
+        )
     else:
         outcome = Outcome(1, f"python{order.python_version} is not on the PATH")
     if outcome.exit_code != 0:
@@ -231,18 +240,25 @@ def _install(order: _Order, requirements: Path) -> None:
         command: list[str | Path] = [order.uv, "pip", "sync", "--quiet", "--python", order.python]
         command += ["--require-hashes", requirements]
     else:
-        command = [order.python, "-I", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-        command += ["-r", requirements]
+        command = [sys.executable, "-I", "-m", "pip", "--python", order.python]
+        if not _has_pip():
+            command = [order.python, "-I", "-m", "pip"]
+        command += ["install", "--quiet", "--require-hashes", "--no-deps", "-r", requirements]
     outcome = run_installer(command, folder=order.folder, seconds=_SECONDS)
     if outcome.exit_code != 0:
         raise _explain(outcome)
+
+
+def _has_pip() -> bool:
+    """Tell whether our own environment has a pip that can serve others; then the rebuilt one needs none."""
+    return find_spec("pip") is not None
 
 
 _NAME = r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)"
 _CAUSES = (
     ("offline", rf"{_NAME} was not found in the cache", "the index could not be reached for {0}"),
     ("offline", r"Failed to fetch: \S*/(?P<package>[A-Za-z0-9._-]+)/", "the index could not be reached for {0}"),
-    ("offline", rf"(?:NewConnectionError|NameResolutionError|Max retries)[^/]*/simple/{_NAME}/", "the index could not be reached for {0}"),
+    ("offline", rf"(?:Max retries|NewConnectionError)[^/]*/simple/{_NAME}/", "the index could not be reached for {0}"),
     ("hash", rf"Hash mismatch for `{_NAME}==(?P<version>[^`]+)`", "{0}=={1} has another hash than the lock"),
     ("hash", rf"DO NOT MATCH THE HASHES.*?\b{_NAME}==(?P<version>\S+)", "{0}=={1} has another hash than the lock"),
     ("version", rf"no version of {_NAME}==(?P<version>\S+)", "no such version {0}=={1}"),
@@ -250,7 +266,7 @@ _CAUSES = (
     ("platform", rf"{_NAME}==(?P<version>\S+) has no wheels", "no wheel of {0}=={1} for this Python and platform"),
     ("version", rf"No matching distribution found for {_NAME}==(?P<version>\S+)", "no such version {0}=={1}"),
     ("install", rf"Failed to build `{_NAME}==(?P<version>[^`]+)`", "{0}=={1} has no wheel and could not be built"),
-)  # fmt: skip
+)
 
 
 def _explain(outcome: Outcome) -> LockError:

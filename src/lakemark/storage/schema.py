@@ -171,13 +171,3 @@ pins = Table(
     Index(None, "table_uri"),
     Index(None, "holder"),
 )
-Index(
-    "uq_pins_held",
-    pins.c.holder,
-    pins.c.table_uri,
-    pins.c.table_id,
-    pins.c.version,
-    unique=True,
-    sqlite_where=pins.c.released_ms.is_(None),
-    postgresql_where=pins.c.released_ms.is_(None),
-)

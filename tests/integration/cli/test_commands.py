@@ -242,7 +242,7 @@ def test_show_tells_a_run_on_one_screen(project: Path) -> None:
         "lr=0.1",
         "metrics     auc 0.83",
         "3.0 s, 2.5 s of CPU, 90.0 MB of memory at most",
-        "captured    2 facts observed",
+        "captured    1 observed, 1 declared, 1 inferred; ",
         "missing: code (no snapshot was taken)",
         "verdict     level 5 bit-exact model",
     ):

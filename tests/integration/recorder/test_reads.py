@@ -70,8 +70,8 @@ class Lab:
         run_id = f"run{len(self.runs)}"
         self.runs.append(run_id)
         cwd = self.project if redirect is None else Path(redirect.scratch_root)
-        header = f"from pathlib import Path\nPROJECT = Path({str(self.project)!r})\nELSEWHERE = Path({str(self.elsewhere)!r})\n"
-        cwd.joinpath("script.py").write_text(header + dedent(script))
+        places = f"PROJECT, ELSEWHERE = Path({str(self.project)!r}), Path({str(self.elsewhere)!r})"
+        cwd.joinpath("script.py").write_text(f"from pathlib import Path\n{places}\n{dedent(script)}")
         plan = Plan(
             run_id,
             str(self.home),

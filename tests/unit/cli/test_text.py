@@ -24,6 +24,15 @@ def test_the_widest_columns_give_way_first() -> None:
     assert lines[1].count("…") == 2
 
 
+def test_rigid_columns_are_not_cut_and_the_last_ones_go_where_there_is_no_room() -> None:
+    rows = [("4bf92f35", "a" * 50, "b" * 40)]
+    narrow = list(table(("RUN", "A", "B"), rows, width=24, rigid=("RUN",)))
+    assert narrow[1] == "4bf92f35  aaaaa…  bbbbb…"
+    narrower = list(table(("RUN", "A", "B"), rows, width=23, rigid=("RUN",)))
+    assert narrower[1] == "4bf92f35  aaaaaaaaaaaa…"
+    assert list(table(("RUN", "A", "B"), rows, width=5, rigid=("RUN",)))[1] == "4bf92f35"
+
+
 def test_wide_letters_and_colours_do_not_break_the_columns() -> None:
     assert columns("東京") == 4
     assert columns("\x1b[31mred\x1b[0m") == 3

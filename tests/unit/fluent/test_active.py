@@ -21,7 +21,7 @@ def make(folder: Path) -> ActiveRun:
         run.spool().write("ended", status=status, error=None if error is None else str(error))
         run.close()
 
-    return ActiveRun(RunInfo(folder.name, None, "default", None, 1), folder, end=end)
+    return ActiveRun(RunInfo(folder.name, None, "default", None, 1), folder, end=end, store_limit=1_000_000)
 
 
 @pytest.fixture

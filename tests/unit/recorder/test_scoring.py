@@ -113,8 +113,8 @@ def test_a_classification_is_resampled_as_scikit_learn_would(
 )
 def test_the_fast_way_counts_a_row_as_often_as_it_was_drawn(metric: str) -> None:
     generator = np.random.default_rng(8)
-    labels = np.arange(ROWS) % 2.0
-    predictions = generator.integers(1, 8, size=ROWS) / 10  # with ties
+    labels = (np.arange(ROWS) % 2).astype(np.float64)
+    predictions = (generator.integers(1, 8, size=ROWS) / 10).astype(np.float64)  # with ties
     rows = generator.integers(0, ROWS, size=ROWS)
     fast = _weighted(metric, labels, predictions)
     assert fast is not None

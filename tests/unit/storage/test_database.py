@@ -23,13 +23,6 @@ def test_a_new_database_has_the_schema_of_the_metadata(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
-def test_the_partial_index_of_pins_is_there(tmp_path: Path) -> None:
-    # alembic does not compare the condition of an index
-    with open_database(tmp_path / "db") as database, database.read() as connection:
-        sql = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'uq_pins_held'")).scalar_one()
-    assert "WHERE released_ms IS NULL" in sql
-
-
 def test_the_revisions_are_those_of_the_migrations() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))

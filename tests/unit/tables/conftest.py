@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -39,6 +41,32 @@ def deletion_table(tmp_path: Path) -> MakeTable:
         return made
 
     return make
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A table of five versions (each one row, its own number), of which the log can open only 3 and 4."""
+
+    table: Table
+    manifests: tuple[bytes, ...]
+
+
+@pytest.fixture
+def cleaned(tmp_path: Path) -> Cleaned:
+    """A table whose log was cleaned up to version 3, and the manifests of its versions."""
+    made = Table(tmp_path / "cleaned")
+    made.create(pa.table({"x": [0]}))
+    manifests = [made.manifest().to_json()]
+    for number in range(1, 5):
+        if number == 4:
+            made.open().create_checkpoint()
+            for entry in (Path(made.uri) / "_delta_log").iterdir():
+                os.utime(entry, (1_000_000_000, 1_000_000_000))
+        made.overwrite(pa.table({"x": [number]}))
+        manifests.append(made.manifest().to_json())
+    # the explicit call cleans by the retention that the table has, so the log is made older than that
+    made.open().cleanup_metadata()
+    return Cleaned(made, tuple(manifests))
 
 
 def delete_rows(folder: Path, rows: Sequence[int], *, storage: str) -> None:

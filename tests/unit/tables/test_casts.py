@@ -101,7 +101,9 @@ def test_a_float_arrives_as_it_was_or_not_at_all(values: list[float]) -> None:
         found = cast(values, pa.float32(), pa.float64())
     except InvalidInputError:
         return
-    assert all(one == other or (math.isnan(one) and math.isnan(other)) for one, other in zip(found, values, strict=True))
+    assert all(
+        one == other or (math.isnan(one) and math.isnan(other)) for one, other in zip(found, values, strict=True)
+    )
 
 
 def test_rows_are_counted_over_batches() -> None:

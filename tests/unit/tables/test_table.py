@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import polars as pl
@@ -13,6 +15,9 @@ from deltalake.schema import PrimitiveType
 
 from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
 from lakemark.tables.table import PROPERTIES, Commit, Table
+
+if TYPE_CHECKING:
+    from conftest import Cleaned
 
 
 def test_versions_and_rows(table: Table) -> None:
@@ -159,36 +164,45 @@ def test_timestamps(table: Table) -> None:
 
 
 def test_a_timestamp_does_not_depend_on_when_the_log_was_copied(table: Table) -> None:
-    import os
-
     latest = table.history(limit=1)[0].timestamp_ms
     for commit in (Path(table.uri) / "_delta_log").glob("*.json"):
         os.utime(commit, (0, 0) if "1.json" in commit.name else (2**31, 2**31))
     assert table.open(timestamp=datetime.fromtimestamp(latest / 1000, tz=UTC)).version() == 1
 
 
-def test_an_append_after_a_lost_race_is_done_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    stale, opened = table.open(), []
-    table.open().delete("day = 1")
+class Meddling:
+    """Rows that somebody who reads them pays for: on the first time, another row of the table is deleted."""
 
-    def open_once_stale(self: Table, **arguments: object) -> DeltaTable:
-        opened.append(arguments)
-        return stale if len(opened) == 1 else DeltaTable(self.uri)
+    def __init__(self, table: Table, rows: pa.Table) -> None:
+        self.table, self.rows, self.times = table, rows, 0
 
-    monkeypatch.setattr(Table, "open", open_once_stale)
-    assert table.append(pa.table({"day": [4], "amount": [1.0], "shop": ["x"]})) == 3
-    assert len(opened) == 2
-    monkeypatch.undo()
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        self.times += 1
+        if self.times == 1:
+            self.table.open().delete("day = 1")
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
+ROW = pa.table({"day": [4], "amount": [1.0], "shop": ["x"]})
+
+
+def test_an_append_after_a_lost_race_is_done_again(table: Table) -> None:
+    rows = Meddling(table, ROW)
+    assert table.append(rows) == 3
+    assert rows.times == 2
     assert sorted(table.read()["day"].to_pylist()) == [2, 3, 4]
 
 
-def test_a_stream_that_is_used_up_is_not_written_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    stale = table.open()
-    table.open().delete("day = 1")
-    with monkeypatch.context() as patch:
-        patch.setattr(Table, "open", lambda self, **_: stale)
-        with pytest.raises(ConflictError, match="changed by somebody else"):
-            table.append(pa.table({"day": [4], "amount": [1.0], "shop": ["x"]}).to_reader())
+def test_a_stream_that_is_used_up_is_not_written_again(table: Table) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        table.open().delete("day = 1")
+        yield from ROW.to_batches()
+
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        table.append(pa.RecordBatchReader.from_batches(ROW.schema, batches()))
     assert sorted(table.read()["day"].to_pylist()) == [2, 3]
 
 
@@ -222,10 +236,10 @@ def test_a_file_that_somebody_vacuumed(table: Table) -> None:
         table.read()
 
 
-def test_a_cleaned_log_says_what_is_left(tmp_path: Path) -> None:
-    from tests_log import clean_log
-
-    table = clean_log(tmp_path / "t")
-    with pytest.raises(NotFoundError, match="has no version 1 to open: it has 3 to 4, the log of older ones was cleaned"):
+def test_a_cleaned_log_says_what_is_left(cleaned: Cleaned) -> None:
+    table = cleaned.table
+    with pytest.raises(
+        NotFoundError, match="has no version 1 to open: it has 3 to 4, the log of older ones was cleaned"
+    ):
         table.read(version=1)
-    assert table.read(version=3).num_rows == 4
+    assert table.read(version=3)["x"].to_pylist() == [3]

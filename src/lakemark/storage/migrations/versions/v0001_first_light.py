@@ -38,14 +38,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_pins_holder"), "pins", ["holder"], unique=False)
     op.create_index(op.f("ix_pins_table_id_version"), "pins", ["table_id", "version"], unique=False)
     op.create_index(op.f("ix_pins_table_uri"), "pins", ["table_uri"], unique=False)
-    op.create_index(
-        "uq_pins_held",
-        "pins",
-        ["holder", "table_uri", "table_id", "version"],
-        unique=True,
-        sqlite_where=sa.text("released_ms IS NULL"),
-        postgresql_where=sa.text("released_ms IS NULL"),
-    )
     op.create_table(
         "runs",
         sa.Column("run_id", sa.String(length=32), nullable=False),
