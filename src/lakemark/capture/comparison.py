@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakemark._base.canonical import Json
+from lakemark._base.fields import records, section, words
 from lakemark._base.ids import short
 
 __all__ = ["Difference", "Part", "compare_inputs"]
@@ -66,22 +67,15 @@ def compare_inputs(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[Differ
     return tuple(
         Difference(part, name, detail)
         for part, compare in compared
-        for name, detail in compare(_section(a, part), _section(b, part))
+        for name, detail in compare(section(a, part), section(b, part))
     )
 
 
 _Named = Iterator[tuple[str, str]]
 
 
-def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    value = mapping.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _by(mapping: Mapping[str, Json], key: str, name: str) -> dict[str, Mapping[str, Json]]:
-    rows = mapping.get(key)
-    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
-    return {str(row[name]): row for row in found}
+    return {str(row[name]): row for row in records(mapping, key)}
 
 
 def _pairs(
@@ -110,7 +104,7 @@ def _data(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
 
 def _rows(old: Mapping[str, Json], new: Mapping[str, Json], *, identity: str) -> Iterator[str]:
     """Compare one table or file: by the rows that the script got where both are known, else by its identity."""
-    before, after = _section(old, "content"), _section(new, "content")
+    before, after = section(old, "content"), section(new, "content")
     known = bool(before) and bool(after) and before.get("algorithm") == after.get("algorithm")
     versions = (
         "" if old.get("version") == new.get("version") else f"version {old.get('version')} -> {new.get('version')}"
@@ -133,7 +127,7 @@ def _code(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     if a.get("tree") != b.get("tree"):
         yield "snapshot", f"{short(str(a.get('tree')))} -> {short(str(b.get('tree')))}"
     for field in ("kind", "name"):
-        old, new = _section(a, "entry").get(field), _section(b, "entry").get(field)
+        old, new = section(a, "entry").get(field), section(b, "entry").get(field)
         if old != new:
             yield "entry point", f"{old} -> {new}"
     if a.get("cwd") != b.get("cwd"):
@@ -149,7 +143,7 @@ def _hashes(a: Mapping[str, Mapping[str, Json]], b: Mapping[str, Mapping[str, Js
 
 
 def _env(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
-    old_python, new_python = _section(a, "python").get("version"), _section(b, "python").get("version")
+    old_python, new_python = section(a, "python").get("version"), section(b, "python").get("version")
     if old_python != new_python:
         yield "python", f"{old_python} -> {new_python}"
     for name, old, new in _pairs(_by(a, "packages", "name"), _by(b, "packages", "name")):
@@ -157,20 +151,15 @@ def _env(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
         if before != after:
             yield name, f"{before or 'not loaded'} -> {after or 'not loaded'}"
         elif old is not None and new is not None and old.get("modified") != new.get("modified"):
-            edited = ", ".join(str(path) for path in _list(old, "modified") or _list(new, "modified"))
+            edited = ", ".join(words(old, "modified") or words(new, "modified"))
             yield (
                 name,
                 f"installed files were edited {'in the first' if old.get('modified') else 'in the second'}: {edited}",
             )
 
 
-def _list(mapping: Mapping[str, Json], key: str) -> list[Json]:
-    value = mapping.get(key)
-    return list(value) if isinstance(value, list | tuple) else []
-
-
 def _params(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
-    yield from _values(_section(a, "values"), _section(b, "values"))
+    yield from _values(section(a, "values"), section(b, "values"))
 
 
 def _values(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
@@ -187,23 +176,19 @@ def _randomness(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     for key in ("root_seed", "hash_seed"):
         if a.get(key) != b.get(key):
             yield key.replace("_", " "), f"{_shown(a.get(key))} -> {_shown(b.get(key))}"
-    old, new = ([(row.get("api"), row.get("value")) for row in _mappings(part, "seeds")] for part in (a, b))
+    old, new = ([(row.get("api"), row.get("value")) for row in records(part, "seeds")] for part in (a, b))
     if old != new:
         yield "seeds", f"{len(old)} set -> {len(new)} set, not the same"
-
-
-def _mappings(mapping: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
-    return [row for row in _list(mapping, key) if isinstance(row, Mapping)]
 
 
 def _compute(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     if a.get("cpu_model") != b.get("cpu_model"):
         yield "cpu", f"{a.get('cpu_model')} -> {b.get('cpu_model')}"
     if a.get("isa") != b.get("isa"):
-        lost = sorted({str(x) for x in _list(a, "isa")} ^ {str(x) for x in _list(b, "isa")})
+        lost = sorted({*words(a, "isa")} ^ {*words(b, "isa")})
         yield "instruction sets", f"only in one: {', '.join(lost)}"
-    yield from _values(_set(_section(a, "threads")), _set(_section(b, "threads")))
-    yield from _pools(_section(a, "threads"), _section(b, "threads"))
+    yield from _values(_set(section(a, "threads")), _set(section(b, "threads")))
+    yield from _pools(section(a, "threads"), section(b, "threads"))
 
 
 def _set(threads: Mapping[str, Json]) -> dict[str, Json]:
@@ -212,7 +197,9 @@ def _set(threads: Mapping[str, Json]) -> dict[str, Json]:
 
 def _pools(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     """Compare the thread pools that both runs opened; a pool that only one of them opened is its code's affair."""
-    old, new = ({str(pool["library"]): pool.get("num_threads") for pool in _mappings(part, "effective")} for part in (a, b))
+    old, new = (
+        {str(pool["library"]): pool.get("num_threads") for pool in records(part, "effective")} for part in (a, b)
+    )
     for library in sorted(old.keys() & new.keys()):
         if old[library] != new[library]:
             yield f"{library} threads", f"{old[library]} -> {new[library]}"

@@ -17,6 +17,7 @@ from typing import TypeAlias, cast
 import lakemark
 from lakemark._base.canonical import Json, digest
 from lakemark._base.clock import rfc3339
+from lakemark._base.fields import records, section
 
 __all__ = ["SCHEMA", "Event", "Receipt", "RunFacts", "assemble", "memo_key"]
 
@@ -114,36 +115,26 @@ def memo_key(inputs: Mapping[str, Json]) -> str:
 
     Left out is what only describes: how a fact was obtained, the CPU's name, the way a read was seen.
     """
-    code, env = _section(inputs, "code"), _section(inputs, "env")
-    randomness, compute = _section(inputs, "randomness"), _section(inputs, "compute")
-    data = _section(inputs, "data")
-    lock = _section(env, "lock")
+    code, env = section(inputs, "code"), section(inputs, "env")
+    randomness, compute = section(inputs, "randomness"), section(inputs, "compute")
+    data = section(inputs, "data")
+    lock = section(env, "lock")
     packages = [
-        [package["name"], package["version"], package.get("record_sha256")] for package in _rows(env, "packages")
+        [package["name"], package["version"], package.get("record_sha256")] for package in records(env, "packages")
     ]
     return digest(
         {
             "tables": sorted(
-                [[t["uri"], t["requested"] is not None, t["table_id"], t["version"]] for t in _rows(data, "tables")],
+                [[t["uri"], t["requested"] is not None, t["table_id"], t["version"]] for t in records(data, "tables")],
                 key=str,
             ),
-            "files": sorted([[f["path"], f["sha256"]] for f in _rows(data, "files")], key=str),
+            "files": sorted([[f["path"], f["sha256"]] for f in records(data, "files")], key=str),
             "code": [code.get("tree"), code.get("entry"), code.get("cwd"), code.get("extra")],
-            "env": [_section(env, "python").get("version"), lock.get("sha256") or sorted(packages, key=str)],
+            "env": [section(env, "python").get("version"), lock.get("sha256") or sorted(packages, key=str)],
             "randomness": [randomness.get("root_seed"), randomness.get("hash_seed")],
-            "threads": {name: value for name, value in _section(compute, "threads").items() if name != "effective"},
+            "threads": {name: value for name, value in section(compute, "threads").items() if name != "effective"},
         }
     )
-
-
-def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    value = mapping.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _rows(mapping: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
-    value = mapping.get(key)
-    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list | tuple) else []
 
 
 def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:
@@ -229,12 +220,12 @@ def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[s
     counted = Counter(how for part in (inputs, outputs) for how in _hows(part))
     missing = known.of("missing")
     said = {str(row["fact"]) for row in missing}
-    lock = _section(_section(inputs, "env"), "lock")
+    lock = section(section(inputs, "env"), "lock")
     lacking = {
         "code": known.last("code") is None and "no snapshot was taken",
         "environment": known.last("environment") is None and "the process ended before it could be observed",
         "compute": known.last("compute") is None and "the process ended before it could be observed",
-        "hash seed": _section(inputs, "randomness").get("hash_seed") is None and "PYTHONHASHSEED was random",
+        "hash seed": section(inputs, "randomness").get("hash_seed") is None and "PYTHONHASHSEED was random",
         "outcome": known.last("finished") is None and "the process was interrupted",
         "model": not outputs["models"] and known.last("finished") is not None and "no fitted model was seen",
         "lock": lock.get("sha256") is not None and not lock.get("complete") and _unlocked(lock),
@@ -244,7 +235,7 @@ def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[s
 
 
 def _unlocked(lock: Mapping[str, Json]) -> str:
-    names = ", ".join(str(row["name"]) for row in _rows(lock, "missing"))
+    names = ", ".join(str(row["name"]) for row in records(lock, "missing"))
     return f"no hash for {names}"
 
 

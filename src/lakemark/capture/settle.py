@@ -14,6 +14,7 @@ from typing import cast
 
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
+from lakemark._base.fields import section
 from lakemark.capture.code import CodeFacts, snapshot_files
 from lakemark.capture.lock import make_lock
 from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble
@@ -59,7 +60,7 @@ def settle(
         run_id,
         status=outcome,
         ended_ms=cast("int", events[-1]["at"]),
-        params=cast("Mapping[str, str]", _section(_section(receipt, "inputs"), "params")["values"]),
+        params=cast("Mapping[str, str]", section(receipt, "inputs", "params")["values"]),
         metrics=_metrics(events),
         tags={str(event["key"]): str(event["value"]) for event in events if event["event"] == "tag"},
         tables=reads,
@@ -91,7 +92,7 @@ def recover(workspace: Workspace) -> list[str]:
 def run_record(events: Sequence[Event]) -> Run:
     """Return the run that a spool's `created` event speaks of."""
     created = events[0]
-    entry = _section(created, "entry")
+    entry = section(created, "entry")
     return Run(
         run_id=str(created["run_id"]),
         experiment=str(created["experiment"]),
@@ -114,7 +115,7 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
     lock = make_lock(
         cast("Sequence[Mapping[str, Json]]", environment["packages"]),
         cache=workspace.home.cache,
-        python_version=str(_section(environment, "python")["version"]),
+        python_version=str(section(environment, "python")["version"]),
     )
     stored = workspace.objects.put(lock.text.encode())
     missing: list[Json] = [{"name": item.name, "why": item.why} for item in lock.missing]
@@ -123,7 +124,7 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
 
 
 def _reads(receipt: Receipt) -> tuple[TableRead, ...]:
-    data = _section(_section(receipt, "inputs"), "data")
+    data = section(receipt, "inputs", "data")
     return tuple(
         TableRead(
             str(row["uri"]), str(row["table_id"]), cast("int", row["version"]), cast("str | None", row["manifest"])
@@ -157,10 +158,6 @@ def _metrics(events: Sequence[Event]) -> list[Metric]:
         for event in events
         if event["event"] == "metric"
     ]
-
-
-def _section(mapping: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    return cast("Mapping[str, Json]", mapping[key])
 
 
 def _move_artifacts(source: Path, destination: Path) -> None:

@@ -27,9 +27,9 @@ __all__ = ["diff"]
 @click.pass_context
 def diff(context: click.Context, *, a: str, b: str, patch: bool, as_json: bool) -> None:
     """Say what is different from run A to run B: data, code, environment, params, seeds, compute, metrics."""
+    from lakemark._base.fields import section
     from lakemark.capture.comparison import Part, compare_inputs
     from lakemark.cli.opening import open_recovered
-    from lakemark.reproduce.fields import section
 
     workspace = open_recovered(context)
     first, second = (workspace.store.get_run(ref) for ref in (a, b))
@@ -63,8 +63,8 @@ def _receipt(workspace: Workspace, run: Run) -> Mapping[str, Json]:
 def _code_diff(workspace: Workspace, before: Mapping[str, Json], after: Mapping[str, Json]) -> TreeDiff | None:
     """Compare the snapshots; None where one is missing or gone."""
     from lakemark._base.errors import LakemarkError
+    from lakemark._base.fields import section
     from lakemark.capture.code import CodeFacts, diff_trees
-    from lakemark.reproduce.fields import section
 
     try:
         facts = [CodeFacts.from_json(section(inputs, "code")) for inputs in (before, after)]

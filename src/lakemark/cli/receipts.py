@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
 from lakemark.cli.runs import table_name
 from lakemark.cli.text import duration, plain, size
 from lakemark.cli.text import number as number_text
-from lakemark.reproduce.fields import number, records, section, text, words
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json

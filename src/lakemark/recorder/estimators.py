@@ -120,18 +120,19 @@ class _Adoption:
         self._watch = watch
 
     def adopt(self, kind: type) -> None:
-        """Patch the methods that a class itself defines."""
-        for name, hook in self._hooks.items():
-            own = vars(kind).get(name)
-            if isinstance(own, FunctionType):
-                patch_function(kind, name, hook.wrap)
-            elif type(own).__name__ == _CONDITIONAL:
-                patch_function(own, "fn", hook.wrap)
+        """Patch the methods of a class and of the mixins that it has them from."""
+        for owner in kind.__mro__[:-1]:
+            for name, hook in self._hooks.items():
+                own = vars(owner).get(name)
+                if isinstance(own, FunctionType):
+                    patch_function(owner, name, hook.wrap)
+                elif type(own).__name__ == _CONDITIONAL:
+                    patch_function(own, "fn", hook.wrap)
 
     def adopt_all(self, base: ModuleType) -> None:
-        """Patch what is below `BaseEstimator`, now and in future, and the mixins that bring `score`."""
+        """Patch what is below `BaseEstimator`, now and in future."""
         root: type = base.BaseEstimator
-        for kind in (*_below(root), base.RegressorMixin, base.ClassifierMixin):
+        for kind in _below(root):
             self.adopt(kind)
         if isinstance(inspect.getattr_static(root, "__init_subclass__"), classmethod):
             patch_function(root, "__init_subclass__", self._chain)

@@ -114,7 +114,7 @@ class Evaluations:
         if not self._write_metric(score):
             return
         labels, values = pair
-        unsaid = sorted(name for name, argument in arguments.items() if not _is_sayable(argument))
+        unsaid = sorted(name for name, argument in arguments.items() if not _is_said(name, argument))
         link = self._trace(values)
         if unsaid:
             self._unlinked(score, f"its argument {', '.join(unsaid)} is not kept")
@@ -167,7 +167,7 @@ class Evaluations:
         call, column = link if link is not None else (None, None)
         fields: dict[str, Json] = {
             "metric": score.metric,
-            "arguments": {name: _said(value) for name, value in score.arguments.items() if _is_sayable(value)},
+            "arguments": {name: _said(value) for name, value in score.arguments.items() if _is_said(name, value)},
             "value": _number(score.value),
             "rows": rows_of(labels),
             "model": None,
@@ -259,6 +259,11 @@ def _number(value: object) -> float | None:
     if getattr(value, "shape", None) == () and getattr(getattr(value, "dtype", None), "kind", "") in "fiub":
         return float(cast("float", value))
     return None
+
+
+def _is_said(name: str, value: object) -> bool:
+    """Return True for an argument that is kept: not weights, which belong to rows, and what JSON can hold."""
+    return name != "sample_weight" and _is_sayable(value)
 
 
 def _is_sayable(value: object) -> bool:

@@ -176,6 +176,7 @@ def install_randomness(recording: Recording, seeds: Seeds, *, seed: bool) -> Non
     recording.spool.write("randomness", root_seed=root if seed else None, hash_seed=hash_seed, how="observed")
     seeding = _Seeding(recording, seeds, derive=seed)
     reseeds = itertools.count()
+    process = os.getpid()
 
     def install_random(module: ModuleType) -> None:
         if seed:
@@ -184,6 +185,8 @@ def install_randomness(recording: Recording, seeds: Seeds, *, seed: bool) -> Non
         patch_function(module, "seed", seeding.wrap("random.seed", parameter="a", entropy=derive))
 
     def install_numpy(module: ModuleType) -> None:
+        if os.getpid() != process:  # numpy loads this module late, perhaps in a forked child that is to draw by itself
+            return
         _derive_entropy(recording, seeds, derive=seed)
         if seed:
             module.seed(root)
@@ -191,6 +194,8 @@ def install_randomness(recording: Recording, seeds: Seeds, *, seed: bool) -> Non
         patch_function(module, "default_rng", seeding.wrap("numpy.random.default_rng", parameter="seed"))
 
     def install_torch(module: ModuleType) -> None:
+        if os.getpid() != process:
+            return
         if seed:
             module.manual_seed(root)
         patch_function(module, "manual_seed", seeding.wrap("torch.manual_seed", parameter="seed"))

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping
 
 from lakemark._base.canonical import Json
+from lakemark._base.fields import text
 from lakemark.config.home import Home
 from lakemark.reproduce.factors import CodeDiff
-from lakemark.reproduce.fields import text
 
 __all__ = ["code_paths"]
 

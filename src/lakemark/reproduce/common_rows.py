@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import LakemarkError
-from lakemark.reproduce.fields import number, records, section, text
+from lakemark._base.fields import number, records, section, text
 from lakemark.reproduce.metrics import ChosenMetric, find_evaluation, same_arguments
 from lakemark.reproduce.mixtures import Receipt, Replayer
 from lakemark.reproduce.shapley import Value

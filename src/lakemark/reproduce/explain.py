@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lakemark._base.errors import InvalidInputError, LakemarkError
+from lakemark._base.fields import number, section, text
 from lakemark._base.ids import short
 from lakemark.reproduce.common_rows import CommonRows, NotHeldFixedError, Scored, score_on_common_rows
 from lakemark.reproduce.explanation import Change, CommonSet, Effect, Estimate, Explanation, Interaction, Mixture
 from lakemark.reproduce.factors import CodeDiff, describe_factor
-from lakemark.reproduce.fields import number, section, text
 from lakemark.reproduce.metrics import ChosenMetric, choose_metric, higher_is_better, reported_value
 from lakemark.reproduce.mixtures import Cell, Plan, Receipt, Replayer, cell_name, plan_cells
 from lakemark.reproduce.shapley import Attribution, Player, Value, attribute

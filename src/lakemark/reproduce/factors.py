@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from lakemark._base.canonical import Json, digest
+from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
-from lakemark.reproduce.fields import number, records, section, text, words
 
 __all__ = [
     "FACTORS",

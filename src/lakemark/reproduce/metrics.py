@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.errors import InvalidInputError, nearest
-from lakemark.reproduce.fields import number, records, section, text
+from lakemark._base.fields import number, records, section, text
 from lakemark.reproduce.mixtures import Receipt
 
 __all__ = ["ChosenMetric", "choose_metric", "find_evaluation", "higher_is_better", "reported_value", "same_arguments"]

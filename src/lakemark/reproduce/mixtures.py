@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lakemark._base.canonical import Json
+from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
 from lakemark.reproduce.factors import FactorComparison, Inputs, compare_factors, pair_reads
-from lakemark.reproduce.fields import number, records, section, text, words
 
 __all__ = ["Cell", "Plan", "Receipt", "Replayer", "cell_name", "mix_inputs", "plan_cells"]
 

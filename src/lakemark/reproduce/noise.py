@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from lakemark._base.canonical import Json
-from lakemark.reproduce.fields import number, records, section
+from lakemark._base.fields import number, records, section
 from lakemark.reproduce.replay import Replays
 from lakemark.reproduce.verdict import Level, Verdict
 

@@ -10,6 +10,7 @@ from typing import IO, cast
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import UserCodeError
+from lakemark._base.fields import section, words
 from lakemark._base.ids import new_run_id
 from lakemark.capture.child import instrumented, run_child
 from lakemark.capture.receipt import Receipt, memo_key
@@ -17,7 +18,6 @@ from lakemark.capture.run import Beginning, begin, ended_by
 from lakemark.capture.settle import read_receipt, settle
 from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import EntryPoint, Plan
-from lakemark.reproduce.fields import section, words
 from lakemark.reproduce.world import Step, World, build_world
 from lakemark.tracking.records import RunKind
 

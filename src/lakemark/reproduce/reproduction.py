@@ -10,11 +10,11 @@ from typing import IO
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import InvalidInputError
+from lakemark._base.fields import records, section, text
 from lakemark._base.ids import short
 from lakemark.capture.settle import read_receipt
 from lakemark.capture.workspace import Workspace
 from lakemark.reproduce.failures import ReplayError
-from lakemark.reproduce.fields import records, section, text
 from lakemark.reproduce.noise import MINIMUM_SEEDS, grade_by_noise, measure_noise
 from lakemark.reproduce.replay import Replays
 from lakemark.reproduce.verdict import Level, Verdict, could_not_run, judge

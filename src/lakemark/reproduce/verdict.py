@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 
 from lakemark._base.canonical import Json
+from lakemark._base.fields import records, section, text
 from lakemark._base.ids import short
 from lakemark.capture.comparison import Difference, Part, compare_inputs
 from lakemark.models.predictions import Comparison, compare
-from lakemark.reproduce.fields import records, section, text
 from lakemark.storage.objects import ObjectStore
 
 __all__ = ["SCHEMA", "Check", "Level", "Verdict", "could_not_run", "judge"]

@@ -17,6 +17,7 @@ from typing import cast
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import LakemarkError
+from lakemark._base.fields import records, section, text
 from lakemark._base.hashing import sha256_file
 from lakemark._base.ids import short
 from lakemark.capture.code import CodeFacts, restore
@@ -24,7 +25,6 @@ from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import PinnedTable, Redirect
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
-from lakemark.reproduce.fields import records, section, text
 from lakemark.tables.pins import Pin, PinState, PinStatus, rebuild, verify
 
 __all__ = ["Step", "World", "build_world"]

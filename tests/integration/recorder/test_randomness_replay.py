@@ -105,7 +105,8 @@ def test_seeding_inside_a_library_is_not_the_script_s(tmp_path: Path) -> None:
     folder = pathlib.Path(__file__).parent / "lib" / "site-packages"
     folder.mkdir(parents=True)
     (folder / "seeding.py").write_text(
-        "import random, numpy as np\\ndef everything():\\n    random.seed(1); np.random.seed(1); np.random.RandomState(1)\\n"
+        "import random, numpy as np\\n"
+        "def everything():\\n    random.seed(1); np.random.seed(1); np.random.RandomState(1)\\n"
     )
     sys.path.insert(0, str(folder))
     import seeding

@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 import multiprocessing
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -173,26 +174,43 @@ def test_what_leaves_the_block_decides_and_goes_on(run: ActiveRun, error: BaseEx
     assert [event["status"] for event in events(run, "ended")] == [status]
 
 
-def test_threads_lose_nothing_and_params_have_one_winner(run: ActiveRun) -> None:
-    refused: list[str] = []
-
+def test_threads_lose_nothing(run: ActiveRun) -> None:
     def log(number: int) -> None:
         for step in range(200):
             run.log_metrics({"auc": number}, step=step)
-        try:
-            run.log_params({"winner": number})
-        except ConflictError as error:
-            refused.append(error.message)
 
-    threads = [threading.Thread(target=log, args=(number,)) for number in range(8)]
+    _run_threads(log)
+    seen = {(event["value"], event["step"]) for event in events(run, "metric")}
+    assert seen == {(float(number), step) for number in range(8) for step in range(200)}
+
+
+def test_of_threads_that_declare_one_param_one_wins(run: ActiveRun) -> None:
+    barrier, refused = threading.Barrier(8), []
+
+    def log(number: int) -> None:
+        for key in range(100):
+            barrier.wait()
+            try:
+                run.log_params({f"p{key}": number})
+            except ConflictError as error:
+                refused.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        _run_threads(log)
+    finally:
+        sys.setswitchinterval(interval)
+    assert [event["key"] for event in events(run, "param")] == [f"p{key}" for key in range(100)]
+    assert len(refused) == 700
+
+
+def _run_threads(target: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=target, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    seen = {(event["value"], event["step"]) for event in events(run, "metric")}
-    assert seen == {(float(number), step) for number in range(8) for step in range(200)}
-    assert len(events(run, "param")) == 1
-    assert len(refused) == 7
 
 
 def test_a_model_is_kept_by_content(run: ActiveRun) -> None:

@@ -230,6 +230,31 @@ def test_a_forked_child_logs_to_the_run_and_never_ends_it(home: Home) -> None:
     assert [event["event"] for event in events(home)] == ["ended"]
 
 
+def test_a_child_that_is_forked_while_a_thread_logs_is_not_stuck(home: Home) -> None:
+    run_script(
+        home,
+        "import os, signal, threading, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)  # that a fork beside threads is risky is the point\n"
+        "done = threading.Event()\n"
+        "def log():\n"
+        "    while not done.is_set():\n"
+        "        lakemark.log_metric('thread', 1)\n"
+        "with lakemark.start_run():\n"
+        "    threads = [threading.Thread(target=log) for _ in range(3)]\n"
+        "    for thread in threads: thread.start()\n"
+        "    for _ in range(20):\n"
+        "        child = os.fork()\n"
+        "        if child == 0:\n"
+        "            signal.alarm(20)\n"
+        "            lakemark.log_metric('child', 1)\n"
+        "            os._exit(0)\n"
+        "        assert os.waitpid(child, 0)[1] == 0\n"
+        "    done.set()\n"
+        "    for thread in threads: thread.join()\n",
+    )
+    assert len([event for event in events(home) if event.get("key") == "child"]) == 20
+
+
 def test_a_folder_that_is_gone_is_no_run(home: Home, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -13,7 +13,6 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 from lakemark._base.errors import InvalidInputError
 from lakemark.models.frames import head, keep, load, row_hashes, size_of, sniff
 
-
 sp = pytest.importorskip("scipy.sparse")  # scipy has no type stubs here
 
 

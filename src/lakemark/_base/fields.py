@@ -1,4 +1,4 @@
-"""Reading the fields of a receipt, which is plain JSON: each function names the type that it hands out."""
+"""Reading the fields of JSON documents such as receipts: each function names the type that it hands out."""
 
 from __future__ import annotations
 
