@@ -12,7 +12,7 @@ from lakemark._base.ids import new_run_id
 from lakemark.capture.child import run_child
 from lakemark.capture.code import snapshot
 from lakemark.capture.receipt import Receipt
-from lakemark.capture.settle import run_record, settle
+from lakemark.capture.settle import recover, run_record, settle
 from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import EntryPoint, Plan
 from lakemark.recorder.secrets import redact_argv
@@ -97,7 +97,9 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
     variables = {**request.environment, "LAKEMARK_HOME": str(workspace.home.path)}
     variables.setdefault("PYTHONHASHSEED", "0")
     code = run_child(plan, python=request.python, environment=variables)
-    return Evaluation(run_id, code, settle(workspace, run_id, status=ended_by(code)))
+    receipt = settle(workspace, run_id, status=ended_by(code))
+    recover(workspace)  # runs that the script nested in this one end with its process
+    return Evaluation(run_id, code, receipt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ What is a float in it goes into `weights`, everything else into `structure`; the
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 import sys
@@ -42,6 +43,7 @@ _CLOCKED = re.compile(r".*_time_?$")
 _PLAIN = frozenset({str, int, bool, type(None)})
 _KNOWN = frozenset({"numpy", "scipy", "sklearn", "pandas", "lightgbm"})
 _UNSET = -1
+_CONTENTLESS = ("_thread.", "_io.", "weakref.", "_weakref")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +248,10 @@ class _Walk:
             self.see(reader(value))
         elif kind.__module__.startswith("scipy.sparse"):
             self.see(_sparse(value))
-        elif hasattr(value, "__dict__") and type(value).__reduce__ is object.__reduce__:
+        elif _is_plain(value):
             self.see(_attributes(value))
+        elif class_path(kind).startswith(_CONTENTLESS):
+            return
         else:
             self._reduced(value)
 
@@ -257,7 +261,7 @@ class _Walk:
         self.weak = self.weak or (top not in _KNOWN and top not in sys.stdlib_module_names and top != "__main__")
         try:
             parts = value.__reduce_ex__(2)
-        except TypeError:
+        except Exception:  # noqa: BLE001 - a foreign object's own code; it may have a pickle all the same
             self._pickled(value)
             return
         if isinstance(parts, str):
@@ -269,7 +273,16 @@ class _Walk:
     def _pickled(self, value: object) -> None:
         self.weak = True
         data = pickle_bytes(value, limit=sys.maxsize)
-        self._tag("pickle", hashlib.sha256(data).hexdigest() if data is not None else "")
+        # what can't be looked into is never said to be equal
+        self._tag("pickle", hashlib.sha256(data if data is not None else os.urandom(32)).hexdigest())
+
+
+def _is_plain(value: object) -> bool:
+    """Return True for an object that is its attributes; others say themselves what they are made of."""
+    kind = type(value)
+    if not hasattr(value, "__dict__") or kind.__reduce__ is not object.__reduce__:
+        return False
+    return hasattr(kind, "get_params") or kind.__getstate__ is object.__getstate__
 
 
 def _attributes(value: object) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """A rebuilt world: the code, the environment and the data of a receipt, in a scratch folder, ready to run.
 
-Nothing of the user's is touched: code is restored into the scratch folder, tables are opened where they are but at their
-pinned versions, files are answered with their stored content, and what the script writes lands in the scratch folder.
+Nothing of the user's is touched: code is restored into the scratch folder, tables are opened where they are but at
+their pinned versions, files are answered with their stored content, and what the script writes lands in the scratch
+folder.
 """
 
 from __future__ import annotations
@@ -225,7 +226,8 @@ def _rebuild_environment(workspace: Workspace, inputs: Mapping[str, Json]) -> tu
             hint="lakemark show RUN lists the lock",
         )
     try:
-        rebuilt = rebuild_environment(workspace.objects.get(digest).decode(), python_version=version, cache=workspace.home.cache)
+        lock = workspace.objects.get(digest).decode()
+        rebuilt = rebuild_environment(lock, python_version=version, cache=workspace.home.cache)
     except LakemarkError as error:
         raise ReplayError("environment", error.message, hint=error.hint) from error
     packages = len(records(inputs, "env", "packages"))

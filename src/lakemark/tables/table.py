@@ -234,7 +234,7 @@ class Table:
         """
         schema = data if isinstance(data, pa.Schema) else None
         stream = None if schema is not None else StrictStream(cast("ArrowStream", data))
-        _check_partitions(partition_by, (storable_schema(schema) if stream is None else stream.schema).names)
+        _check_partitions(partition_by, storable_schema(schema) if stream is None else stream.schema)
         if self.exists():
             raise ConflictError(
                 f"there is a table at {self.uri} already",
@@ -365,11 +365,17 @@ def _is_replayable(data: ArrowStream) -> bool:
     return hasattr(data, "__len__") or isinstance(data, FileSource)
 
 
-def _check_partitions(partition_by: Sequence[str], names: Sequence[str]) -> None:
+def _check_partitions(partition_by: Sequence[str], schema: pa.Schema) -> None:
     for name in partition_by:
-        if name not in names:
-            close = nearest(name, names)
+        if name not in schema.names:
+            close = nearest(name, schema.names)
             raise InvalidInputError(
                 f"partition column {name!r} is not in the data" + (f", did you mean {close!r}?" if close else ""),
-                hint=f"its columns are {', '.join(names)}",
+                hint=f"its columns are {', '.join(schema.names)}",
+            )
+        if pa.types.is_decimal(schema.field(name).type):  # deltalake writes -0.25 as 0.-25: the table is lost
+            raise InvalidInputError(
+                f"partition column {name!r} is of type {schema.field(name).type}: deltalake cannot write the folders of "
+                "negative fractions",
+                hint="partition by a text or an integer",
             )

@@ -97,9 +97,17 @@ def _record(folder: Path, code: str, **environment: str) -> _Seen:
     return _Seen(folder, [event for _, event in read_events(folder / ".lakemark" / "spool" / "run")], printed)
 
 
-def test_an_ordinary_script_is_seen_whole(tmp_path: Path) -> None:
-    code = _REGRESSION + "    print(repr(mean_absolute_error(y_test, model.predict(test))))\n"
-    seen = _record(tmp_path, code)
+_ORDINARY = _REGRESSION + "    print(repr(mean_absolute_error(y_test, model.predict(test))))\n"
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> _Seen:
+    """One recorded run of the ordinary script."""
+    return _record(tmp_path_factory.mktemp("ordinary"), _ORDINARY)
+
+
+def test_an_ordinary_script_is_seen_whole(ordinary: _Seen) -> None:
+    seen = ordinary
 
     metric = seen.one("metric")
     assert (metric["key"], metric["step"], metric["how"]) == ("mean_absolute_error", 0, "observed")
@@ -131,16 +139,14 @@ def test_an_ordinary_script_is_seen_whole(tmp_path: Path) -> None:
     assert not seen.of("missing")
 
 
-def test_seeds_are_seen_with_their_place(tmp_path: Path) -> None:
-    seen = _record(tmp_path, _REGRESSION)
-
-    seeds = {(one["api"], one["value"], one["where"]) for one in seen.of("seed")}
+def test_seeds_are_seen_with_their_place(ordinary: _Seen) -> None:
+    seeds = {(one["api"], one["value"], one["where"]) for one in ordinary.of("seed")}
     assert seeds == {
         ("numpy.random.default_rng", 3, "train.py:7"),
         ("sklearn.model_selection.train_test_split", 1, "train.py:11"),
         ("lightgbm.LGBMRegressor(random_state)", 4, "train.py:13"),
     }
-    assert not seen.of("unseeded")
+    assert not ordinary.of("unseeded")
 
 
 def test_train_and_test_scores_stay_apart_and_a_loop_counts_up(tmp_path: Path) -> None:
@@ -228,6 +234,7 @@ def test_weights_and_extra_arguments_are_not_linked(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow  # starts worker processes
 def test_searches_and_cross_validation_are_one_model_each(tmp_path: Path) -> None:
     code = """
     from sklearn.datasets import make_classification
@@ -332,6 +339,7 @@ def test_a_prediction_that_is_put_into_its_own_frame_is_traced(tmp_path: Path) -
     assert list(cast("_Table", seen.features(evaluation)).columns) == ["a", "b", "c", "k"]
 
 
+@pytest.mark.slow  # starts worker processes
 def test_a_script_s_own_estimators_survive_workers_clones_and_signatures(tmp_path: Path) -> None:
     code = """
     import inspect, pickle
@@ -375,23 +383,16 @@ def test_a_script_s_own_estimators_survive_workers_clones_and_signatures(tmp_pat
     assert seen.one("model")["blob"] is not None
 
 
-def test_results_are_the_plain_ones(tmp_path: Path) -> None:
-    code = (
-        _REGRESSION + "    print(repr(mean_absolute_error(y_test, model.predict(test))), model.score(test, y_test))\n"
-    )
-    seen = _record(tmp_path, code)
-
-    assert seen.printed == _python("train.py", cwd=tmp_path)
+def test_results_are_the_plain_ones(ordinary: _Seen) -> None:
+    assert ordinary.printed == _python("train.py", cwd=ordinary.folder)
 
 
-def test_two_recorded_processes_agree(tmp_path: Path) -> None:
-    code = _REGRESSION + "    mean_absolute_error(y_test, model.predict(test))\n"
-    first = _record(tmp_path / "a", code)
-    second = _record(tmp_path / "b", code, PYTHONHASHSEED="5")
+def test_two_recorded_processes_agree(ordinary: _Seen, tmp_path: Path) -> None:
+    again = _record(tmp_path, _ORDINARY, PYTHONHASHSEED="5")
 
-    assert first.one("model")["fingerprint"] == second.one("model")["fingerprint"]
-    assert first.one("predictions")["values"] == second.one("predictions")["values"]
-    assert first.one("training")["row_hashes"] == second.one("training")["row_hashes"]
+    assert again.one("model")["fingerprint"] == ordinary.one("model")["fingerprint"]
+    assert again.one("predictions")["values"] == ordinary.one("predictions")["values"]
+    assert again.one("training")["row_hashes"] == ordinary.one("training")["row_hashes"]
 
 
 def test_an_error_of_the_script_comes_through_a_hook(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -119,11 +121,30 @@ def test_different_values_differ(one: object, other: object) -> None:
 
 
 def test_a_foreign_object_without_form_is_weak() -> None:
-    found = fingerprint(_Foreign())
+    foreign = _Foreign()
+    found = fingerprint(foreign)
 
     assert isinstance(found, ModelFingerprint)
     assert found.weak
     assert found.flavor == "python"
+    assert fingerprint(foreign).digest != found.digest, "what nobody can look into is never said to be equal"
+
+
+def test_an_object_with_a_state_of_its_own_is_that_state() -> None:
+    assert fingerprint(_Native(b"model")) == fingerprint(_Native(b"model"))
+    assert fingerprint(_Native(b"model")).digest != fingerprint(_Native(b"other")).digest
+
+
+class _Native:
+    """Holds a model behind a handle, as bindings to C libraries do."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.handle = ctypes.c_void_p(id(self))
+        self.lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"content": bytearray(self.content), "lock": self.lock}
 
 
 class _Foreign:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,12 @@ def test_partitions_read_back_with_their_types(tmp_path: Path) -> None:
     table.create(rows, partition_by=["p", "at", "flag"])
     assert table.read().sort_by("x").to_pylist() == rows.to_pylist()
     assert table.read().schema == rows.schema
+
+
+def test_decimals_make_no_partitions(tmp_path: Path) -> None:
+    rows = pa.table({"p": [Decimal("-0.25")], "x": [1]})
+    with pytest.raises(InvalidInputError, match="cannot write the folders of negative fractions"):
+        Table(tmp_path / "t").create(rows, partition_by=["p"])
 
 
 def test_rows_come_in_the_order_of_writing(tmp_path: Path) -> None:
