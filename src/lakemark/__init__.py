@@ -31,7 +31,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 -- deferred, so that importing lakemark costs nothing
 
-    value: object = getattr(importlib.import_module("lakemark.fluent"), name)
+    # making a table is all that `table` does, and needs `deltalake`, which a script that reads none need not have
+    module, attribute = ("lakemark.tables.table", "Table") if name == "table" else ("lakemark.fluent", name)
+    value: object = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 

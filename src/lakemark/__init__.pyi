@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from lakemark.fluent import ActiveRun as ActiveRun
 from lakemark.fluent import active_run as active_run
 from lakemark.fluent import end_run as end_run
@@ -12,6 +14,8 @@ from lakemark.fluent import set_experiment as set_experiment
 from lakemark.fluent import set_tag as set_tag
 from lakemark.fluent import set_tags as set_tags
 from lakemark.fluent import start_run as start_run
-from lakemark.fluent import table as table
+from lakemark.tables.table import Table
 
 __version__: str
+
+def table(uri: str | Path) -> Table: ...

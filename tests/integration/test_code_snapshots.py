@@ -444,9 +444,13 @@ def test_a_folder_of_too_many_files_is_cut_and_that_is_said(home: Home, tmp_path
 
 def test_many_new_files_are_one_pack(repository: Path, home: Home, tmp_path: Path) -> None:
     write(repository, {f"f/{number}.py": f"x = {number}\r\n" for number in range(300)})
+    write(repository, {"large.csv": b"x" * 2_000_000, "run.sh": "#!"})
+    (repository / "run.sh").chmod(0o755)
     (repository / "link.py").symlink_to("f/1.py")
     facts = snapshot(repository, home=home, run_id="run1")
     assert restored(facts, tmp_path / "out", home) == contents(repository)
+    assert os.access(tmp_path / "out" / "run.sh", os.X_OK)
+    assert not os.access(tmp_path / "out" / "f" / "1.py", os.X_OK)
     assert len(list((repository / ".git" / "objects" / "pack").glob("*.pack"))) == 1
     loose = [path for path in (repository / ".git" / "objects").glob("??/*") if path.is_file()]
     assert len(loose) < 10

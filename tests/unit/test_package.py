@@ -31,10 +31,11 @@ def test_starting_a_run_needs_the_standard_library_only() -> None:
 def test_the_names_are_one_list() -> None:
     stub = (Path(lakemark.__file__).with_suffix(".pyi")).read_text()
     names = set(vars(lakemark)["__all__"])
-    for name in names - {"__version__"}:
+    for name in names - {"__version__", "table"}:
         assert f" import {name} as {name}\n" in stub
         assert getattr(lakemark, name) is getattr(fluent, name)
     assert set(fluent.__all__) - names == {"RunInfo"}
+    assert lakemark.table("/lake/flights").uri.endswith("/lake/flights")
     assert dir(lakemark) == sorted(names)
 
 

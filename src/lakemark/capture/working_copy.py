@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ def write_tree(repository: Repository, git: ScratchGit, *, limits: Limits) -> Wo
     touched = _Touched(repository.top, [*changed, *refreshed.again], without={*kept_out, *refreshed.pointers})
     skipped += [*touched.unreadable, *refreshed.skipped]
     _set_index(git, removed=[*kept_out, *touched.gone], again=refreshed.lines)
-    _add(git, [*touched.there, *found.chosen])
+    modes_are_true = repository.settings.get("core.filemode", "true").lower() == "true"
+    _add(git, [*touched.there, *found.chosen], once=modes_are_true)
     tree = git.run("write-tree", "--missing-ok").decode().strip()
     dirty = _is_dirty(repository, git, tree, converted=converted, kept_out=kept_out)
     return WorkingTree(tree, dirty, tuple(skipped))
@@ -293,29 +295,51 @@ def _set_index(git: ScratchGit, *, removed: Iterable[str], again: Iterable[bytes
         git.run("update-index", "-z", "--index-info", stdin=b"\0".join(lines) + b"\0")
 
 
-def _add(git: ScratchGit, paths: Sequence[str]) -> None:
-    if len(paths) > _MANY:
-        _pack(git, paths)
-    if paths:
-        git.run("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=_joined(paths))
+def _add(git: ScratchGit, paths: Sequence[str], *, once: bool = False) -> None:
+    """Store files as they are on disk, and name them in the index.
 
-
-def _pack(git: ScratchGit, paths: Iterable[str]) -> None:
-    """Store many files as one pack: a file of its own for each object costs ten times as much.
-
-    What is stored here is only a head start: the index is then made from the files themselves.
+    Parameters
+    ----------
+    git : ScratchGit
+        The index.
+    paths : sequence of str
+        What is stored.
+    once : bool, default False
+        True where this index is of no use later: it then need not know the files' times, and many are named faster.
     """
-    stream = []
+    packed = _pack(git, paths) if len(paths) > _MANY else {}
+    rest = [path for path in paths if path not in packed] if once else paths
+    if once and packed:
+        lines = (line.encode() + b"\t" + os.fsencode(path) + b"\0" for path, line in packed.items())
+        git.run("update-index", "-z", "--index-info", stdin=b"".join(lines))
+    if rest:
+        git.run("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=_joined(rest))
+
+
+def _pack(git: ScratchGit, paths: Iterable[str]) -> dict[str, str]:
+    """Store many files as one pack, and return `mode name` of each; one file per object would cost ten times as much.
+
+    Symbolic links, large files, and what is gone are left to others.
+    """
+    stream: list[bytes] = []
+    modes: dict[str, str] = {}
     for path in paths:
         try:
-            handle = os.open(git.work_tree / path, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:  # a symbolic link, or gone
+            handle = os.open(git.work_tree / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
             continue
-        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123  # a handle, not a path
-            data = file.read(_PACKED_BYTES + 1)
-        if len(data) <= _PACKED_BYTES:
-            stream.append(b"blob\ndata %d\n%b\n" % (len(data), data))
-    git.run("fast-import", "--quiet", "--depth=0", stdin=b"".join(stream))
+        try:
+            status = os.fstat(handle)
+            if stat.S_ISREG(status.st_mode) and status.st_size <= _PACKED_BYTES:
+                data = os.read(handle, _PACKED_BYTES + 1)
+                modes[path] = "100755" if status.st_mode & stat.S_IXUSR else "100644"
+                stream.append(b"blob\nmark :%d\ndata %d\n%b\n" % (len(modes), len(data), data))
+        finally:
+            os.close(handle)
+    marks = git.folder / "marks"
+    git.run("fast-import", "--quiet", "--depth=0", f"--export-marks={marks}", stdin=b"".join(stream))
+    names = dict(line.split() for line in marks.read_text().splitlines())
+    return {path: f"{mode} {names[f':{number}']}" for number, (path, mode) in enumerate(modes.items(), start=1)}
 
 
 def _is_dirty(

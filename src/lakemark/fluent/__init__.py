@@ -15,7 +15,6 @@ from lakemark.fluent.functions import (
     set_tag,
     set_tags,
     start_run,
-    table,
 )
 
 __all__ = [
@@ -34,5 +33,4 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
-    "table",
 ]

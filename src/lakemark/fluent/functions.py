@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 from lakemark._base.errors import InvalidInputError
 from lakemark.fluent.active import ActiveRun
 from lakemark.fluent.process import ActiveRuns
-
-if TYPE_CHECKING:
-    from lakemark.tables.table import Table
 
 __all__ = [
     "active_run",
@@ -28,7 +24,6 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
-    "table",
 ]
 
 # The one module-level state of the package: functions without a subject need a subject that the process holds.
@@ -198,15 +193,3 @@ def log_model(model: object, name: str = "model") -> str:
         Its fingerprint: the sha256 of what it is, not of its pickle.
     """
     return _ACTIVE.current_or_new().log_model(model, name)
-
-
-def table(uri: str | os.PathLike[str]) -> Table:
-    """Return the Delta table at a folder or URI, which need not exist yet.
-
-    Parameters
-    ----------
-    uri : str or path
-        A folder, or a URI of any storage that `deltalake` knows.
-    """
-    # by name: it needs `deltalake`, which a script that reads no table need not have
-    return cast("Table", importlib.import_module("lakemark.tables.table").Table(os.fspath(uri)))

@@ -221,7 +221,7 @@ class ActiveRuns:
             return
         self._watches_exit = True
         atexit.register(self._end_all)
-        pass
+        os.register_at_fork(after_in_child=self._after_fork)
         sys.excepthook = self._notice(sys.excepthook)
 
     def _notice(

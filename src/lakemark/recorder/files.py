@@ -127,7 +127,7 @@ class Files:
         with self._lock:
             if path in self._written or self._seen.get(path) == signature:
                 return False
-            pass
+            self._seen[path] = signature
         return not self._is_temporary(path)
 
     def _is_temporary(self, path: str) -> bool:

@@ -32,7 +32,7 @@ class Recording:
     def __init__(self, plan: Plan, spool: Spool) -> None:
         self.plan = plan
         self.spool = spool
-        self.objects = ObjectStore(Path(plan.home) / "objects")
+        self.objects = ObjectStore(Path(plan.home) / "objects", durable=False)  # synced when the run ends
         self._local = threading.local()
         self._said: set[tuple[str, str]] = set()
 

@@ -61,6 +61,7 @@ class Session:
         with recording.quiet():
             self._conclude()
             uninstall()
+            recording.objects.sync()
             recording.spool.write(
                 "finished",
                 status=status,

@@ -19,7 +19,7 @@ from lakemark.reproduce.common_rows import CommonRows, NotHeldFixedError, Scored
 from lakemark.reproduce.explanation import Change, CommonSet, Effect, Estimate, Explanation, Interaction, Mixture
 from lakemark.reproduce.factors import CodeDiff, describe_factor
 from lakemark.reproduce.metrics import ChosenMetric, choose_metric, higher_is_better, reported_value
-from lakemark.reproduce.mixtures import Cell, Plan, Receipt, Replayer, cell_name, plan_cells
+from lakemark.reproduce.mixtures import Cell, Plan, Receipt, Replayer, cell_name, label_runs, plan_cells
 from lakemark.reproduce.shapley import Attribution, Player, Value, attribute
 from lakemark.storage.objects import ObjectStore
 
@@ -247,6 +247,7 @@ def _conclude(
     return Explanation(
         run_a=text(case.a, "run_id") or "",
         run_b=text(case.b, "run_id") or "",
+        labels=label_runs(case.a, case.b),
         metric=case.metric.name,
         function=case.metric.function,
         higher_is_better=higher_is_better(case.metric.function),
@@ -332,7 +333,7 @@ def _because(case: _Case, player: Player) -> str:
     """Name the error of a failed mixture that takes some, and not all, of these factors from B."""
     for members, run in sorted(case.runs.items(), key=lambda item: len(item[0])):
         if run.error is not None and 0 < len(members & set(player)) < len(player):
-            sides = ", ".join(f"{factor} of {'B' if factor in members else 'A'}" for factor in case.factors)
+            sides = cell_name(case.a, case.b, comparison=case.plan.comparison, from_b=members)
             return f": {sides} does not run ({run.error})"
     return ""
 

@@ -151,6 +151,8 @@ class Explanation:
     ----------
     run_a, run_b : str
         The run ids.
+    labels : pair of str
+        What people call A and B: their names, or short ids where these do not tell them apart.
     metric : str
         What people call it.
     function : str or None
@@ -185,6 +187,7 @@ class Explanation:
 
     run_a: str
     run_b: str
+    labels: tuple[str, str]
     metric: str
     function: str | None
     higher_is_better: bool | None
@@ -218,6 +221,7 @@ class Explanation:
             "schema": SCHEMA,
             "run_a": self.run_a,
             "run_b": self.run_b,
+            "labels": list(self.labels),
             "metric": {
                 "name": self.metric,
                 "function": self.function,

@@ -13,7 +13,6 @@ from lakemark.reproduce.mixtures import Plan
 __all__ = ["render_explanation", "render_plan"]
 
 _BAR = 24
-_LETTER = {"a": "A", "b": "B"}
 
 
 def render_plan(plan: Plan) -> str:
@@ -58,30 +57,36 @@ def render_explanation(explanation: Explanation, *, width: int = 100, ascii_only
 
 
 def _headline(explanation: Explanation, width: int) -> str:
-    before, after = explanation.reported.before, explanation.reported.after
-    places = _places(explanation)
+    """Say the change, and split it: what the models differ by on the same rows, and what other rows did."""
+    reported, places = explanation.reported, _places(explanation)
+    before, after = explanation.labels
     said = (
-        f"{explanation.metric} went from {before:.{places}f} (A, {short(explanation.run_a)}) to {after:.{places}f} "
-        f"(B, {short(explanation.run_b)}): {explanation.reported.change:+.{places}f}{_judged(explanation)}."
+        f"{explanation.metric} went from {reported.before:.{places}f} ({before}) to {reported.after:.{places}f} "
+        f"({after}): {reported.change:+.{places}f}{_judged(explanation, reported.change)}."
     )
     if explanation.common is None:
         return _wrap(said, width)
-    common = explanation.common
-    rows = f"the same {common.rows:,} test rows of {_LETTER[common.side]}"
-    if common.dropped:
-        rows += f" ({common.dropped:,} more were left out, a model was trained on them)"
-    held = (
-        f"{explanation.compared.change:+.{places}f} of it {_interval(explanation.total, places)} is the models' "
-        f"own: what they differ by on {rows}. {explanation.from_other_rows:+.{places}f} comes from "
-        "testing on other rows."
+    common, own = explanation.common, explanation.compared.change
+    rows = f"on the same {common.rows:,} test rows of {_label(explanation, common.side)}"
+    parts = (
+        (f"{own:+.{places}f}", f"{rows} {_interval(explanation.total, places)}{_judged(explanation, own)}"),
+        (f"{explanation.from_other_rows:+.{places}f}", "from testing on other rows"),
     )
-    return _wrap(said, width) + "\n" + _wrap(held, width)
+    size = max(len(value) for value, _ in parts)
+    lines = [f"  {value:>{size}}  {words}" for value, words in parts]
+    if common.dropped:
+        lines.append(f"  {'':{size}}  ({common.dropped:,} test rows were left out: a model was trained on them)")
+    return "\n".join([_wrap(said, width), *lines])
 
 
-def _judged(explanation: Explanation) -> str:
-    if explanation.higher_is_better is None or explanation.reported.change == 0:
+def _judged(explanation: Explanation, change: float) -> str:
+    if explanation.higher_is_better is None or change == 0:
         return ""
-    return ", better" if (explanation.reported.change > 0) == explanation.higher_is_better else ", worse"
+    return ", better" if (change > 0) == explanation.higher_is_better else ", worse"
+
+
+def _label(explanation: Explanation, side: str) -> str:
+    return explanation.labels[0 if side == "a" else 1]
 
 
 def _bars(explanation: Explanation, width: int) -> str:
@@ -160,7 +165,7 @@ def _table(explanation: Explanation, width: int) -> str:
     header = [*explanation.mixtures[0].sides, "same rows" if explanation.common else "", "reported", "run"]
     rows = [
         [
-            *(_LETTER[side] for side in mixture.sides.values()),
+            *(_label(explanation, side) for side in mixture.sides.values()),
             _number(mixture.value, places) if explanation.common else "",
             _number(mixture.reported, places),
             (short(mixture.run_id) if mixture.run_id else "-") + (" (new)" if mixture.is_new else ""),
@@ -176,7 +181,7 @@ def _table(explanation: Explanation, width: int) -> str:
         if mixture.error is not None:
             line = lines[index] + f"  could not run: {mixture.error}"
             lines[index] = line if len(line) <= width else line[: width - 1] + "…"
-    said = "The runs behind it; A and B say which run a factor was taken from:"
+    said = "The runs behind it, and which run each factor was taken from:"
     return "\n".join([said, *(line.rstrip() for line in lines)])
 
 

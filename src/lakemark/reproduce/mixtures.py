@@ -15,7 +15,7 @@ from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
 from lakemark.reproduce.factors import FactorComparison, Inputs, compare_factors, pair_reads
 
-__all__ = ["Cell", "Plan", "Receipt", "Replayer", "cell_name", "mix_inputs", "plan_cells"]
+__all__ = ["Cell", "Plan", "Receipt", "Replayer", "cell_name", "label_runs", "mix_inputs", "plan_cells"]
 
 Receipt = Mapping[str, Json]
 
@@ -216,10 +216,24 @@ def cell_name(a: Receipt, b: Receipt, *, comparison: FactorComparison, from_b: f
 
     Examples
     --------
-    >>> receipts = {"run_id": "1111111122222222"}, {"run_id": "3333333344444444"}
+    >>> receipts = {"run_id": "1111111122222222", "name": "monday"}, {"run_id": "3333333344444444", "name": "tuesday"}
     >>> compared = FactorComparison(differing=("data", "params"), equal=("code", "env"), null={})
     >>> cell_name(*receipts, comparison=compared, from_b=frozenset({"data"}))
-    'data of 33333333, params of 11111111'
+    'data of tuesday, params of monday'
     """
-    ids = {True: short(text(b, "run_id") or ""), False: short(text(a, "run_id") or "")}
-    return ", ".join(f"{factor} of {ids[factor in from_b]}" for factor in comparison.differing)
+    labels = label_runs(a, b)
+    return ", ".join(f"{factor} of {labels[factor in from_b]}" for factor in comparison.differing)
+
+
+def label_runs(a: Receipt, b: Receipt) -> tuple[str, str]:
+    """Return what to call two runs: their names, or short ids where a name is missing or they share one.
+
+    Examples
+    --------
+    >>> label_runs({"run_id": "1111111122222222", "name": "x"}, {"run_id": "3333333344444444", "name": "x"})
+    ('11111111', '33333333')
+    """
+    names = text(a, "name"), text(b, "name")
+    if names[0] is not None and names[1] is not None and names[0] != names[1]:
+        return names[0], names[1]
+    return short(text(a, "run_id") or ""), short(text(b, "run_id") or "")

@@ -1,8 +1,8 @@
 """Content-addressed objects: bytes that are named by their sha256, written once, never changed.
 
 An object is a file `objects/ab/cdef…` (the first two hexadecimal digits are the folder). It appears under its name only
-when it is whole, so a reader, a second writer or a crash never meets half of one. Standard library only: it is used
-inside users' processes.
+when it is whole, so a reader, a second writer or a killed process never meets half of one. Standard library only: it is
+used inside users' processes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ class ObjectStore:
     ----------
     folder : Path
         Where they are; made on the first write.
+    durable : bool, default True
+        Wait with each object until the disk has it. False leaves that to `sync`, which is cheaper for many small ones.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.folder = folder
+        self.durable = durable
 
     def path(self, digest: str) -> Path:
         """Return where the object `digest` is, or would be."""
@@ -93,18 +96,30 @@ class ObjectStore:
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.path(digest), destination)
 
+    def sync(self) -> None:
+        """Wait until the disk has all that was stored, for a store that is not durable by itself."""
+        if not self.durable:
+            os.sync()
+
     def _incoming(self) -> tempfile._TemporaryFileWrapper[bytes]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".incoming-", delete=False)
+        try:
+            return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".incoming-", delete=False)
+        except FileNotFoundError:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".incoming-", delete=False)
 
     def _admit(self, incoming: Path, digest: str) -> None:
         """Give a whole file its name. Another writer may have been faster: the content is the same."""
-        target = self.path(digest)
-        target.parent.mkdir(exist_ok=True)
-        handle = os.open(incoming, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if self.durable:
+            handle = os.open(incoming, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         incoming.chmod(0o444)
-        incoming.replace(target)
+        target = self.path(digest)
+        try:
+            incoming.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(exist_ok=True)
+            incoming.replace(target)

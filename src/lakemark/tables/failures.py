@@ -107,8 +107,6 @@ def is_retryable(error: LakemarkError) -> bool:
     return isinstance(error, ConflictError) and error.context.get("retry") is True
 
 
-def is_no_log(error: Exception) -> bool:
-    """Return True where a version has no log: it never was, or its log was cleaned."""
-    return isinstance(error, DeltaError | OverflowError) and (
-        isinstance(error, OverflowError) or any(part in str(error) for part in _NO_SUCH_VERSION)
-    )
+def is_no_log(cause: BaseException | None) -> bool:
+    """Return True where `deltalake` failed because a version's log is not there."""
+    return isinstance(cause, DeltaError) and any(part in str(cause) for part in _NO_SUCH_VERSION)

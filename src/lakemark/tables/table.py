@@ -119,16 +119,20 @@ class Table:
             raise InvalidInputError("both a version and a timestamp were given", hint="give one of them")
         if timestamp is not None:
             version = version_at(timestamp, self._times(), uri=self.uri)
+        with translated(self.uri):
+            latest = DeltaTable(self.uri)
+        newest = latest.version()
+        if version in (None, newest):
+            return latest
+        if not 0 <= version < newest:  # asked for version 10**12, deltalake would look for all those before it
+            raise self._no_version(version, newest)
         try:
             with translated(self.uri):
                 return DeltaTable(self.uri, version=version)
-        except (NotFoundError, InvalidInputError, OSError) as error:
-            cause = error.__cause__
-            if version is None or not isinstance(cause, Exception) or not is_no_log(cause):
-                raise
-        except OverflowError:
-            pass
-        raise self._no_version(cast("int", version))
+        except LakemarkError as error:
+            if is_no_log(error.__cause__):
+                raise self._no_version(version, newest) from error
+            raise
 
     def manifest(self, *, version: int | None = None) -> Manifest:
         """Return the manifest of a version: what a pin needs."""
@@ -335,8 +339,7 @@ class Table:
         """Return version and time (ms) of each commit, ascending."""
         return sorted((record.version, record.timestamp_ms) for record in self.history())
 
-    def _no_version(self, version: int) -> NotFoundError:
-        latest = self.version
+    def _no_version(self, version: int, latest: int) -> NotFoundError:
         first = self._earliest(latest)
         cleaned = 0 <= version < first
         why = "the log of older ones was cleaned" if cleaned else "that is all there is"
@@ -375,7 +378,7 @@ def _check_partitions(partition_by: Sequence[str], schema: pa.Schema) -> None:
             )
         if pa.types.is_decimal(schema.field(name).type):  # deltalake writes -0.25 as 0.-25: the table is lost
             raise InvalidInputError(
-                f"partition column {name!r} is of type {schema.field(name).type}: deltalake cannot write the folders of "
-                "negative fractions",
+                f"partition column {name!r} is of type {schema.field(name).type}: deltalake cannot write the folders "
+                "of negative fractions",
                 hint="partition by a text or an integer",
             )

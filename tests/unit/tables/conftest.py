@@ -8,7 +8,6 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -43,17 +42,9 @@ def deletion_table(tmp_path: Path) -> MakeTable:
     return make
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """A table of five versions (each one row, its own number), of which the log can open only 3 and 4."""
-
-    table: Table
-    manifests: tuple[bytes, ...]
-
-
 @pytest.fixture
-def cleaned(tmp_path: Path) -> Cleaned:
-    """A table whose log was cleaned up to version 3, and the manifests of its versions."""
+def cleaned(tmp_path: Path) -> tuple[Table, list[bytes]]:
+    """A table of five versions (each one row, its own number) whose log opens only 3 and 4; and all manifests."""
     made = Table(tmp_path / "cleaned")
     made.create(pa.table({"x": [0]}))
     manifests = [made.manifest().to_json()]
@@ -66,7 +57,7 @@ def cleaned(tmp_path: Path) -> Cleaned:
         manifests.append(made.manifest().to_json())
     # the explicit call cleans by the retention that the table has, so the log is made older than that
     made.open().cleanup_metadata()
-    return Cleaned(made, tuple(manifests))
+    return made, manifests
 
 
 def delete_rows(folder: Path, rows: Sequence[int], *, storage: str) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.exceptions import DeltaError
+from deltalake.schema import PrimitiveType
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, StorageError
 from lakemark.tables.failures import is_no_log, is_retryable, translate, translated
@@ -31,7 +32,7 @@ def test_a_lost_race(table: Table, change: str) -> None:
     if change == "delete":
         table.open().delete()
     else:
-        table.open().alter.add_columns([Field("new", Schema([Field("x", "long")]).fields[0].type)])
+        table.open().alter.add_columns([Field("new", PrimitiveType("long"))])
     with pytest.raises(ConflictError, match="changed by somebody else") as error, translated(table.uri):
         write_deltalake(stale, pa.table({"day": [4], "amount": [1.0], "shop": ["x"]}), mode="append")
     assert is_retryable(error.value)

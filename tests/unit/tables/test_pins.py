@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -13,9 +12,6 @@ from lakemark._base.errors import ConflictError, InvalidInputError, StorageError
 from lakemark.tables.manifest import parse
 from lakemark.tables.pins import Pin, PinStatus, rebuild, verify
 from lakemark.tables.table import Table
-
-if TYPE_CHECKING:
-    from conftest import Cleaned
 
 
 def pin_of(table: Table, version: int) -> tuple[Pin, bytes]:
@@ -77,9 +73,10 @@ def test_a_table_that_was_dropped_and_made_again(table: Table, versions: int) ->
     assert (state.status, len(state.missing), state.recoverable) == (PinStatus.TABLE_RECREATED, 2, False)
 
 
-def test_a_cleaned_log(cleaned: Cleaned, tmp_path: Path) -> None:
-    for version, manifest in enumerate(cleaned.manifests):
-        state = verify(pin_to(manifest, cleaned.table.uri), manifest)
+def test_a_cleaned_log(cleaned: tuple[Table, list[bytes]], tmp_path: Path) -> None:
+    table, manifests = cleaned
+    for version, manifest in enumerate(manifests):
+        state = verify(pin_to(manifest, table.uri), manifest)
         lost = version < 3
         assert (state.status, state.recoverable) == (PinStatus.LOG_CLEANED if lost else PinStatus.READABLE, lost)
         rebuild(manifest, tmp_path / f"again-{version}")

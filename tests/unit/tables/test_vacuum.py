@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -18,9 +17,6 @@ from lakemark.tables.manifest import parse
 from lakemark.tables.pins import Pin, PinStatus, verify
 from lakemark.tables.table import Table
 from lakemark.tables.vacuum import pinned_manifests, vacuum
-
-if TYPE_CHECKING:
-    from conftest import Cleaned
 
 ROW = pa.table({"day": [9], "amount": [0.5], "shop": ["z"]})
 UUID = "0b5c6d7e-1111-2222-3333-444455556666"
@@ -64,15 +60,16 @@ def test_a_pinned_version_stays(table: Table) -> None:
     assert vacuum(table, pins=[], retention_hours=0).kept_files == 0
 
 
-def test_pins_hold_after_the_log_was_cleaned(cleaned: Cleaned) -> None:
-    pinned = cleaned.manifests[1]
-    report = vacuum(cleaned.table, pins=[pinned], retention_hours=0)
+def test_pins_hold_after_the_log_was_cleaned(cleaned: tuple[Table, list[bytes]]) -> None:
+    table, manifests = cleaned
+    pinned = manifests[1]
+    report = vacuum(table, pins=[pinned], retention_hours=0)
     assert (len(report.deleted), report.kept_files) == (3, 1)
     manifest = parse(pinned)
-    pin = Pin(cleaned.table.uri, manifest.table_id, 1, "0" * 64, holder="run", reason="", created_ms=0)
+    pin = Pin(table.uri, manifest.table_id, 1, "0" * 64, holder="run", reason="", created_ms=0)
     assert verify(pin, pinned).status is PinStatus.LOG_CLEANED
     assert verify(pin, pinned).recoverable
-    assert cleaned.table.read()["x"].to_pylist() == [4]
+    assert table.read()["x"].to_pylist() == [4]
 
 
 def test_strangers_and_hidden_files_stay(table: Table) -> None:
@@ -141,13 +138,14 @@ def test_nothing_goes_if_a_manifest_cannot_be_read(table: Table, manifest: bytes
     assert before < files(table)
 
 
-def test_a_torn_log_stops_it(cleaned: Cleaned) -> None:
-    before = files(cleaned.table)
-    extra = Path(cleaned.table.uri) / "_delta_log" / f"{2:020}.checkpoint.parquet"
+def test_a_torn_log_stops_it(cleaned: tuple[Table, list[bytes]]) -> None:
+    table, _ = cleaned
+    extra = Path(table.uri) / "_delta_log" / f"{2:020}.checkpoint.parquet"
     extra.write_bytes(b"PAR1")
+    before = files(table)
     with pytest.raises(StorageError, match="nothing is deleted"):
-        vacuum(cleaned.table, pins=[], retention_hours=0)
-    assert files(cleaned.table) == before
+        vacuum(table, pins=[], retention_hours=0)
+    assert files(table) == before
 
 
 def test_pins_are_found_by_place_and_by_id(table: Table, tmp_path: Path) -> None:
