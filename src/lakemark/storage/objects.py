@@ -11,6 +11,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,9 +49,9 @@ class ObjectStore:
         """Store `data` and return its sha256."""
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self:
-            with self._incoming() as file:
+            with self._incoming() as (file, path):
                 file.write(data)
-            self._admit(Path(file.name), digest)
+            self._admit(path, digest)
         return digest
 
     def put_file(self, path: Path) -> str:
@@ -60,15 +62,15 @@ class ObjectStore:
     def put_stream(self, source: BinaryIO) -> str:
         """Store all that `source` still has to read and return its sha256."""
         sha = hashlib.sha256()
-        with self._incoming() as file:
+        with self._incoming() as (file, path):
             while piece := source.read(_PIECE):
                 sha.update(piece)
                 file.write(piece)
         digest = sha.hexdigest()
         if digest in self:
-            Path(file.name).unlink()
+            path.unlink()
         else:
-            self._admit(Path(file.name), digest)
+            self._admit(path, digest)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -101,21 +103,26 @@ class ObjectStore:
         if not self.durable:
             os.sync()
 
-    def _incoming(self) -> tempfile._TemporaryFileWrapper[bytes]:
+    @contextmanager
+    def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """Yield a new file of the folder, and its path; it is removed where writing fails, on a full disk say."""
         try:
-            return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".incoming-", delete=False)
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
         except FileNotFoundError:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".incoming-", delete=False)
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
+        try:
+            with open(handle, "wb") as file:  # noqa: PTH123 - a handle has no path to open
+                yield file, Path(name)
+                file.flush()
+                if self.durable:
+                    os.fsync(handle)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
     def _admit(self, incoming: Path, digest: str) -> None:
         """Give a whole file its name. Another writer may have been faster: the content is the same."""
-        if self.durable:
-            handle = os.open(incoming, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
         incoming.chmod(0o444)
         target = self.path(digest)
         try:

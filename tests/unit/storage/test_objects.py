@@ -55,3 +55,18 @@ def test_many_writers_of_one_content_agree(objects: ObjectStore) -> None:
         digests = set(pool.map(lambda _: objects.put(b"same" * 100_000), range(64)))
     assert len(digests) == 1
     assert objects.get(digests.pop()) == b"same" * 100_000
+
+
+class Broken(io.BytesIO):
+    """A source that ends with an error, as a full disk would."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise OSError(28, "No space left on device")
+        return super().read(10)
+
+
+def test_a_write_that_fails_leaves_no_litter(objects: ObjectStore) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        objects.put_stream(Broken(b"x" * 100))
+    assert list(objects.folder.rglob("*")) == []
