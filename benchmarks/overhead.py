@@ -20,10 +20,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from deltalake import write_deltalake
-
 FIXED, SHARE = 1.0, 0.05  # the budget: a second, and 5 % of what the script itself takes
 
 # `lakemark`, and at its end the CPU seconds of the command's own process, of all below it, and its peak memory
@@ -36,6 +32,22 @@ finally:
     own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     with open("usage.json", "w") as file:
         json.dump([own.ru_utime + own.ru_stime, below.ru_utime + below.ru_stime, own.ru_maxrss], file)
+"""
+
+# in a process of its own: what a process has held at most is passed on to those that it starts
+MAKE_TABLE = """
+import sys
+import numpy as np
+import pyarrow as pa
+from deltalake import write_deltalake
+
+random = np.random.default_rng(1)
+rows, columns = int(sys.argv[1]), int(sys.argv[2])
+for start in range(0, rows, 1_000_000):
+    values = random.normal(size=(min(1_000_000, rows - start), columns))
+    names = {f"x{place}": values[:, place] for place in range(columns - 1)}
+    target = values[:, 0] * values[:, 1] + np.sin(values[:, 2]) + values[:, -1]
+    write_deltalake("table", pa.table({**names, "y": target}), mode="append")
 """
 
 NOTHING = "pass\n"
@@ -90,13 +102,8 @@ class Scene:
 
 
 def make_table(folder: Path, *, rows: int, columns: int) -> None:
-    """Write a Delta table of numbers, in files as a nightly load leaves them."""
-    random = np.random.default_rng(1)
-    for start in range(0, rows, 1_000_000):
-        values = random.normal(size=(min(1_000_000, rows - start), columns))
-        names = {f"x{place}": values[:, place] for place in range(columns - 1)}
-        target = values[:, 0] * values[:, 1] + np.sin(values[:, 2]) + values[:, -1]
-        write_deltalake(folder / "table", pa.table({**names, "y": target}), mode="append")
+    """Write a Delta table of numbers, in files of a million rows as a nightly load leaves them."""
+    subprocess.run([sys.executable, "-c", MAKE_TABLE, str(rows), str(columns)], cwd=folder, check=True)
 
 
 def make_files(folder: Path, *, count: int) -> None:
@@ -129,14 +136,12 @@ def environment(bytecode: Path) -> dict[str, str]:
 
 def cost_of(command: list[str], folder: Path, variables: Mapping[str, str]) -> tuple[float, float]:
     """Run a command; return CPU seconds, of all that it started too, and its peak memory in KiB."""
-    process = subprocess.Popen(
-        command, cwd=folder, env=dict(variables), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    said = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with (folder / "said").open("w") as said, (folder / "answer").open("w") as answer:
+        process = subprocess.Popen(command, cwd=folder, env=dict(variables), stdout=answer, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}\n{said.decode()}")
+        sys.exit(f"a {' '.join(command[3:])} ended with {process.returncode}\n{(folder / 'said').read_text()}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
@@ -146,10 +151,9 @@ def plain(folder: Path, variables: Mapping[str, str]) -> Cost:
 
 
 def captured(folder: Path, variables: Mapping[str, str]) -> Cost:
-    total, _ = cost_of([sys.executable, "-P", "-c", COMMAND, "run", "script.py"], folder, variables)
+    total, _ = cost_of([sys.executable, "-P", "-c", COMMAND, "run", "--json", "script.py"], folder, variables)
     parent, child, parent_peak = json.loads((folder / "usage.json").read_text())
-    newest = max((folder / ".lakemark" / "objects").glob("*/*"), key=lambda path: path.stat().st_mtime_ns)
-    outputs = json.loads(newest.read_text())["outputs"]  # the receipt is what a run stores last
+    outputs = json.loads((folder / "answer").read_text())["receipt"]["outputs"]
     peak = outputs["peak_rss_bytes"] / 2**20
     return Cost(total, parent, child, outputs["cpu_seconds"], peak, parent_peak / 1024)
 
@@ -164,7 +168,7 @@ def measure(scene: Scene, variables: Mapping[str, str]) -> dict[str, Cost]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-        (folder / ".gitignore").write_text(".lakemark/\nusage.json\n")
+        (folder / ".gitignore").write_text(".lakemark/\nusage.json\nsaid\nanswer\n")
         (folder / "script.py").write_text(scene.script)
         scene.prepare(folder)
         plain(folder, variables)  # fills the caches of the system and of Python
