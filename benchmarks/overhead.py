@@ -153,7 +153,7 @@ def plain(folder: Path, variables: Mapping[str, str]) -> Cost:
 def captured(folder: Path, variables: Mapping[str, str]) -> Cost:
     total, _ = cost_of([sys.executable, "-P", "-c", COMMAND, "run", "--json", "script.py"], folder, variables)
     parent, child, parent_peak = json.loads((folder / "usage.json").read_text())
-    outputs = json.loads((folder / "answer").read_text())["receipt"]["outputs"]
+    outputs = json.loads((folder / "answer").read_text().splitlines()[-1])["receipt"]["outputs"]
     peak = outputs["peak_rss_bytes"] / 2**20
     return Cost(total, parent, child, outputs["cpu_seconds"], peak, parent_peak / 1024)
 

@@ -94,7 +94,16 @@ def test_the_whole_working_copy_comes_back_byte_for_byte(repository: Path, home:
     write(
         repository, {"changed.py": "new\r\nline", "staged.py": "staged", "forced.log": "forced", "noise.log": "noise"}
     )
-    write(repository, {"untracked.py": "u", "sub dir/ünï\tcode.py": "é", "build/x": "x", "intent.py": "intended"})
+    write(
+        repository,
+        {
+            "untracked.py": "u",
+            "sub dir/ünï\tcode.py": "é",
+            "sub dir/a.py": "b",
+            "build/x": "x",
+            "intent.py": "intended",
+        },
+    )
     git(repository, "add", "staged.py")
     git(repository, "add", "-f", "forced.log")
     git(repository, "add", "-N", "intent.py")
@@ -147,11 +156,16 @@ def test_before_the_first_commit(repository: Path, home: Home, tmp_path: Path) -
     assert restored(facts, tmp_path / "out", home) == {"a.py": b"a", "b.py": b"b"}
 
 
-def test_a_change_of_equal_size_right_after_the_commit_is_seen(repository: Path, home: Home, tmp_path: Path) -> None:
-    time.sleep(1 - time.time() % 1)  # so that both lie in one second, which is as fine as git's index may be
+def test_a_change_of_equal_size_in_the_same_instant_is_seen(repository: Path, home: Home, tmp_path: Path) -> None:
+    """Git reads a file again that is as young as the index; so the copy of the index must be as old as the index."""
+    git(repository, "config", "core.trustctime", "false")
     write(repository, {"a.py": "old"})
+    instant = (time.time_ns(),) * 2
+    os.utime(repository / "a.py", ns=instant)
     commit_all(repository)
     write(repository, {"a.py": "new"})
+    for path in ("a.py", ".git/index"):
+        os.utime(repository / path, ns=instant)
     facts = snapshot(repository, home=home, run_id="run1")
     assert facts.dirty
     assert restored(facts, tmp_path / "out", home) == {"a.py": b"new"}

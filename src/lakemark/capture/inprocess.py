@@ -12,7 +12,7 @@ from typing import cast
 from lakemark._base.canonical import Json
 from lakemark.capture.code import snapshot
 from lakemark.capture.receipt import Receipt
-from lakemark.capture.settle import run_record, settle
+from lakemark.capture.settle import recover, run_record, settle
 from lakemark.capture.workspace import Workspace
 from lakemark.config.home import Home
 from lakemark.config.settings import Settings
@@ -52,7 +52,9 @@ class InProcessRun:
             As `lakemark.recorder.launch.describe_error` writes it.
         """
         self._session.close(status=status, exit_code=0 if status == "FINISHED" else 1, error=error)
-        return settle(self._workspace, self._run_id)
+        receipt = settle(self._workspace, self._run_id)
+        recover(self._workspace)  # runs that were nested in this one
+        return receipt
 
 
 def begin(run_folder: Path, home: Home, settings: Settings) -> InProcessRun:

@@ -19,7 +19,7 @@ from lakemark._base.canonical import Json, digest
 from lakemark._base.clock import rfc3339
 from lakemark._base.fields import records, section
 
-__all__ = ["SCHEMA", "Event", "Receipt", "RunFacts", "assemble", "memo_key"]
+__all__ = ["SCHEMA", "Event", "Receipt", "RunFacts", "assemble", "last_described", "memo_key"]
 
 SCHEMA = "lakemark.receipt/1"
 
@@ -90,13 +90,13 @@ def assemble(events: Sequence[Event], facts: RunFacts, *, status: str) -> Receip
         "env": _environment(known, facts),
         "params": _params(known),
         "randomness": _randomness(known),
-        "compute": (known.last("compute") or {}) | {"how": "observed" if known.last("compute") else "missing"},
+        "compute": {"how": "observed"} | (known.last("compute") or {"how": "missing"}),
     }
     outputs = _outputs(known)
     return {
         "schema": SCHEMA,
         "run_id": created.get("run_id"),
-        "name": created.get("name"),
+        "name": created.get("name") or last_described(events, "name"),
         "kind": created.get("kind", "run"),
         "parent_run_id": created.get("parent_run_id"),
         "created": rfc3339(cast("int", known.all[0]["at"])) if known.all else None,
@@ -135,6 +135,20 @@ def memo_key(inputs: Mapping[str, Json]) -> str:
             "threads": {name: value for name, value in section(compute, "threads").items() if name != "effective"},
         }
     )
+
+
+def last_described(events: Sequence[Event], field: str) -> str | None:
+    """Return the name or the experiment that a script gave to the run that it was started for.
+
+    Parameters
+    ----------
+    events : sequence of Event
+        Of the run.
+    field : {"name", "experiment"}
+        Which of them.
+    """
+    said = [event.get(field) for event in events if event["event"] == "described"]
+    return next((str(value) for value in reversed(said) if value is not None), None)
 
 
 def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:

@@ -6,22 +6,26 @@ in one transaction, and the spool goes last. `recover` settles the runs whose pr
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
+from lakemark._base.errors import NotFoundError
 from lakemark._base.fields import section
 from lakemark.capture.code import CodeFacts, snapshot_files
 from lakemark.capture.lock import make_lock
-from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble
+from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble, last_described
 from lakemark.capture.workspace import Workspace
 from lakemark.tracking.processes import is_alive
 from lakemark.tracking.records import Metric, Run, RunKind, RunStatus, TableRead
-from lakemark.tracking.spool import read_events
+from lakemark.tracking.spool import EVENTS_NAME, is_held, read_events
 from lakemark.tracking.spooled import pending_spools
 
 __all__ = ["read_receipt", "recover", "run_record", "settle"]
@@ -33,7 +37,7 @@ _GRACE_MS = 60_000
 def settle(
     workspace: Workspace, run_id: str, *, status: RunStatus | None = None, memo_key: str | None = None
 ) -> Receipt:
-    """Settle one run and return its receipt.
+    """Settle one run and return its receipt; where somebody else is settling it, wait and return theirs.
 
     Parameters
     ----------
@@ -47,9 +51,34 @@ def settle(
         The key under which a mixture was planned.
     """
     folder = workspace.home.spool / run_id
-    events = [event for _, event in read_events(folder)]
-    ended = next((event for event in reversed(events) if event["event"] == "finished"), None)
-    outcome = RunStatus(str(ended["status"])) if ended else status or RunStatus.KILLED
+    with _alone(folder) as is_there:
+        if is_there:
+            return _settle(workspace, folder, status=status, memo_key=memo_key)
+    receipt = read_receipt(workspace, workspace.store.get_run(run_id))
+    if receipt is None:
+        raise NotFoundError(f"run {run_id} has neither a spool nor a receipt", hint="lakemark runs lists the runs")
+    return receipt
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Keep others from settling the run in `folder`; False where they have done it already."""
+    try:
+        handle = os.open(folder / "settling", os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield (folder / EVENTS_NAME).exists()
+    finally:
+        os.close(handle)
+
+
+def _settle(workspace: Workspace, folder: Path, *, status: RunStatus | None, memo_key: str | None) -> Receipt:
+    run_id = folder.name
+    events = _inherited(workspace, [event for _, event in read_events(folder)])
+    outcome = _outcome(events, status)
     receipt = assemble(events, _facts(workspace, events, memo_key), status=str(outcome))
     digest = workspace.objects.put(canonical(receipt))
     reads = _reads(receipt)
@@ -66,6 +95,8 @@ def settle(
         tables=reads,
         receipt=digest,
         memo_key=str(receipt["inputs_digest"]),
+        name=cast("str | None", receipt["name"]),
+        experiment=last_described(events, "experiment"),
     )
     _move_artifacts(folder / "artifacts", workspace.home.runs / run_id)
     shutil.rmtree(folder, ignore_errors=True)
@@ -73,20 +104,63 @@ def settle(
 
 
 def recover(workspace: Workspace) -> list[str]:
-    """Settle every run whose processes are gone, and return their ids.
+    """Settle every run that has ended or whose processes are gone, and return their ids.
 
     What a killed process wrote is kept; the run is marked KILLED, which people are shown as interrupted.
     """
     recovered = []
     for folder in pending_spools(workspace.home):
-        first = next((event for _, event in read_events(folder)), None)
-        if first is None or first["event"] != "created":
-            if now_ms() - folder.stat().st_mtime * 1_000 > _GRACE_MS:
+        events = [event for _, event in read_events(folder)]
+        if not events or events[0]["event"] != "created":
+            if _is_old(folder):
                 shutil.rmtree(folder, ignore_errors=True)
-        elif not is_alive(cast("int", first["pid"]), str(first["process_start"])):
+        elif _has_ended(events) or not (is_held(folder) or _lives(events[0])):
             settle(workspace, folder.name)
             recovered.append(folder.name)
     return recovered
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return now_ms() - folder.stat().st_mtime * 1_000 > _GRACE_MS
+    except FileNotFoundError:
+        return False
+
+
+def _has_ended(events: Sequence[Event]) -> bool:
+    """Return True for a nested run that said that it ended: nobody else settles it, though its process may live."""
+    is_nested = events[0]["parent_run_id"] is not None and events[0]["how_started"] == "api"
+    return is_nested and events[-1]["event"] == "finished"
+
+
+def _lives(created: Event) -> bool:
+    return is_alive(cast("int", created["pid"]), str(created["process_start"]))
+
+
+def _outcome(events: Sequence[Event], status: RunStatus | None) -> RunStatus:
+    """Return how a run ended: failed if the process or the run's own block did."""
+    said = [str(event["status"]) for event in events if event["event"] in ("ended", "finished")]
+    if not said or events[-1]["event"] != "finished":
+        return status or RunStatus.KILLED
+    return next((RunStatus(word) for word in said if word != "FINISHED"), RunStatus.FINISHED)
+
+
+def _inherited(workspace: Workspace, events: list[Event]) -> list[Event]:
+    """Return the events of a nested run with its parent's code, environment and compute: they are one process."""
+    parent = cast("str | None", events[0]["parent_run_id"])
+    known = {event["event"] for event in events}
+    run = workspace.store.find_run(parent) if parent is not None and "code" not in known else None
+    receipt = read_receipt(workspace, run) if run is not None else None
+    if receipt is None:
+        return events
+    inputs = section(receipt, "inputs")
+    parts = (("code", "code"), ("environment", "env"), ("compute", "compute"), ("randomness", "randomness"))
+    taken = [
+        {"event": kind, "at": events[0]["at"], **section(inputs, part), "how": "inferred"}
+        for kind, part in parts
+        if kind not in known
+    ]
+    return [events[0], *taken, *events[1:]]
 
 
 def run_record(events: Sequence[Event]) -> Run:

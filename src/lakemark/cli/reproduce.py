@@ -16,7 +16,16 @@ __all__ = ["reproduce"]
 _TICKS = {True: "✓", False: "✗", None: "·"}
 
 
-@click.command()
+_HELP = """Rebuild RUN's world in a scratch place, run it again, and say how equal it is.
+
+\b
+level 5  bit-exact model             level 2  statistically equivalent
+level 4  bit-exact predictions       level 1  differs
+level 3  numerically equal           level 0  could not run
+"""
+
+
+@click.command(help=_HELP)
 @click.argument("run")
 @click.option(
     "--level", type=click.IntRange(1, 5), default=2, show_default=True, help="The level below which to exit 1."
@@ -29,13 +38,7 @@ _TICKS = {True: "✓", False: "✗", None: "·"}
 def reproduce(
     context: click.Context, *, run: str, level: int, keep: bool, show_output: bool, seeds: int, as_json: bool
 ) -> None:
-    r"""Rebuild RUN's world in a scratch place, run it again, and say how equal it is.
-
-    \b
-    level 5  bit-exact model             level 2  statistically equivalent
-    level 4  bit-exact predictions       level 1  differs
-    level 3  numerically equal           level 0  could not run
-    """
+    """Run a receipt again, and print the verdict."""
     from lakemark.capture.settle import recover
     from lakemark.cli.opening import open_here
     from lakemark.reproduce.reproduction import reproduce as evaluate

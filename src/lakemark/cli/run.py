@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+_HELP = """Run SCRIPT with its ARGUMENTS and capture data, code, environment, params, seeds and compute.
+
+The script needs no change. The command exits with the script's own code.
+
+\b
+lakemark run train.py --learning-rate 0.1
+lakemark run --name monday train.py
+lakemark run -m package.train
+"""
+
+
+@click.command(help=_HELP, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--name", help="What to call the run.")
 @click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as in python -m.")
 @click.option("--python", type=click.Path(path_type=Path), help="The interpreter; default: the active environment's.")
@@ -37,15 +48,7 @@ def run(
     script: str,
     arguments: tuple[str, ...],
 ) -> None:
-    r"""Run SCRIPT with its ARGUMENTS and capture data, code, environment, params, seeds and compute.
-
-    The script needs no change. The command exits with the script's own code.
-
-    \b
-    lakemark run train.py --learning-rate 0.1
-    lakemark run --name monday train.py
-    lakemark run -m package.train
-    """
+    """Run a script or module, and write its receipt."""
     from lakemark.capture.run import Request
     from lakemark.capture.run import run as evaluate
     from lakemark.capture.settle import recover

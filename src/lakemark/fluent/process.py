@@ -81,6 +81,7 @@ class ActiveRuns:
         self._runs: dict[str, _Open] = {}
         self._experiment: str | None = None
         self._given: str | None = None
+        self._kind = "run"
         self._settings: Settings | None = None
         self._error: BaseException | None = None
         self._watches_exit = False
@@ -170,6 +171,7 @@ class ActiveRuns:
             start_time=cast("int", created["at"]),
         )
         self._given = info.run_id
+        self._kind = str(created["kind"])
         self._settings = _given_settings(folder, experiment=str(created["experiment"]))
         run = ActiveRun(info, folder, end=self.end, store_limit=self._settings.store_limit)
         run.describe(name=name, experiment=experiment)
@@ -182,7 +184,7 @@ class ActiveRuns:
         settings, home = self._settings, create_home(self._settings.home.parent)
         info = RunInfo(new_run_id(), name, experiment or settings.experiment, parent, now_ms())
         run = ActiveRun(info, home.spool / info.run_id, end=self.end, store_limit=settings.store_limit)
-        _write_created(run)
+        _write_created(run, kind=self._kind)
         entry = _Open(run, wall=time.monotonic(), cpu=time.process_time())
         if parent is None:
             try:
@@ -270,7 +272,7 @@ def _begin_capture(run: ActiveRun, home: Home, settings: Settings) -> _Capture |
     return cast("_CaptureModule", module).begin(run.folder, home, settings)
 
 
-def _write_created(run: ActiveRun) -> None:
+def _write_created(run: ActiveRun, *, kind: str) -> None:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     script = str(getattr(main, "__file__", "") or "<interactive>")
@@ -283,7 +285,7 @@ def _write_created(run: ActiveRun) -> None:
         "created",
         run_id=run.run_id,
         name=run.info.run_name,
-        kind="run",
+        kind=kind,
         experiment=run.info.experiment,
         parent_run_id=run.info.parent_run_id,
         pid=os.getpid(),

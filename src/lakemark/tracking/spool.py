@@ -1,12 +1,14 @@
 """The spool: what a run's process wrote down, one JSON event a line, before anything else knows of it.
 
 A run's process appends to `spool/RUN/events.jsonl` and goes on; each line is one `write` to a file opened for append,
-so a killed process leaves whole lines and at most one torn line at the end, which readers ignore. Standard library
-only: it runs inside users' processes, in any environment.
+so a killed process leaves whole lines and at most one torn line, which readers pass over. While a process has the
+spool open it holds a shared lock on the file, by which `is_held` knows that the run lives, across containers too.
+Standard library only: it runs inside users' processes, in any environment.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -16,7 +18,7 @@ from pathlib import Path
 from lakemark._base.canonical import Json
 from lakemark._base.clock import now_ms
 
-__all__ = ["EVENTS_NAME", "Spool", "read_events"]
+__all__ = ["EVENTS_NAME", "Spool", "is_held", "read_events"]
 
 EVENTS_NAME = "events.jsonl"
 
@@ -34,7 +36,9 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
-        self._handle = os.open(folder / EVENTS_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._handle = os.open(folder / EVENTS_NAME, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        fcntl.flock(self._handle, fcntl.LOCK_SH)
+        self._torn = not _ends_whole(self._handle)
 
     def write(self, event: str, **fields: Json) -> None:
         """Append one event; it is in the kernel's hands when this returns, so it survives a kill of the process.
@@ -49,8 +53,12 @@ class Spool:
         line = json.dumps({"event": event, "at": now_ms(), **fields}, separators=(",", ":")) + "\n"
         data = line.encode()
         with self._lock:
+            if self._torn:  # a write before this one stopped half way: what follows must not join it
+                data = b"\n" + data
+            self._torn = True
             while data:
                 data = data[os.write(self._handle, data) :]
+            self._torn = False
 
     def sync(self) -> None:
         """Wait until the disk has all events."""
@@ -66,7 +74,7 @@ class Spool:
 
 
 def read_events(folder: Path, *, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Json]]]:
-    """Yield `(end offset, event)` for each whole line from `offset` on; a torn last line is left for later.
+    """Yield `(end offset, event)` for each whole line from `offset` on; a torn line is passed over.
 
     Parameters
     ----------
@@ -84,4 +92,35 @@ def read_events(folder: Path, *, offset: int = 0) -> Iterator[tuple[int, Mapping
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            yield offset, json.loads(line)
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            yield offset, event
+
+
+def is_held(folder: Path) -> bool:
+    """Return True while a process has the spool in `folder` open.
+
+    Parameters
+    ----------
+    folder : Path
+        `spool/RUN` in the home.
+    """
+    try:
+        handle = os.open(folder / EVENTS_NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _ends_whole(handle: int) -> bool:
+    """Return True if a file is empty or ends with a line end."""
+    size = os.fstat(handle).st_size
+    return size == 0 or os.pread(handle, 1, size - 1) == b"\n"

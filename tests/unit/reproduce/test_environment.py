@@ -47,7 +47,7 @@ def test_an_environment_is_built_once_and_taken_from_then_on(tmp_path: Path) -> 
 def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     first = rebuild(SIX, python_version=PYTHON, cache=tmp_path)
     (first.python.parents[1] / "lakemark-environment.json").unlink()
-    six_of(first.python).unlink()
+    shutil.rmtree(six_of(first.python).parent)
     again = rebuild(SIX, python_version=PYTHON, cache=tmp_path)
     assert not again.cached
     assert six_of(again.python).exists()

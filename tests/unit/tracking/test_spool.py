@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lakemark.tracking.spool import EVENTS_NAME, Spool, read_events
+from lakemark.tracking.spool import EVENTS_NAME, Spool, is_held, read_events
 
 
 def test_events_come_back_in_order_with_their_ends(tmp_path: Path) -> None:
@@ -25,6 +25,23 @@ def test_a_torn_last_line_is_left_for_later(tmp_path: Path) -> None:
     with (tmp_path / EVENTS_NAME).open("ab") as file:
         file.write(b'{"event": "met')
     assert len(list(read_events(tmp_path))) == 1
+
+
+def test_what_follows_a_torn_line_is_kept(tmp_path: Path) -> None:
+    (tmp_path / EVENTS_NAME).write_bytes(b'{"event": "met')
+    spool = Spool(tmp_path)
+    spool.write("metric", key="a", value=1.0)
+    spool.write("metric", key="b", value=2.0)
+    assert [event["key"] for _, event in read_events(tmp_path)] == ["a", "b"]
+
+
+def test_a_spool_is_held_as_long_as_somebody_has_it_open(tmp_path: Path) -> None:
+    first, second = Spool(tmp_path), Spool(tmp_path)
+    first.close()
+    assert is_held(tmp_path)
+    second.close()
+    assert not is_held(tmp_path)
+    assert not is_held(tmp_path / "nothing")
 
 
 def test_a_run_without_events_has_none(tmp_path: Path) -> None:
