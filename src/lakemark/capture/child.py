@@ -30,6 +30,7 @@ def run_child(
     python: Path,
     environment: Mapping[str, str],
     output: IO[bytes] | None = None,
+    stdout_to_stderr: bool = False,
 ) -> int:
     """Run a plan in a process of its own and wait for it.
 
@@ -43,6 +44,8 @@ def run_child(
         All of the process's environment variables.
     output : binary file, optional
         Takes stdout and stderr; None inherits both.
+    stdout_to_stderr : bool, default False
+        Let what the script prints go to our stderr, where stdout is for a document of ours.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def run_child(
             [str(python), "-P", "-m", "lakemark.recorder", str(plan_path)],
             cwd=plan.cwd,
             env={**variables, RUN_FOLDER_VARIABLE: str(plan.spool)},
-            stdout=output,
+            stdout=sys.stderr if stdout_to_stderr else output,
             stderr=output,
             stdin=subprocess.DEVNULL if output is not None else None,
         )

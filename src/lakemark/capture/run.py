@@ -96,7 +96,7 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
     )
     variables = {**request.environment, "LAKEMARK_HOME": str(workspace.home.path)}
     variables.setdefault("PYTHONHASHSEED", "0")
-    code = run_child(plan, python=request.python, environment=variables)
+    code = run_child(plan, python=request.python, environment=variables, stdout_to_stderr=request.stdout_to_stderr)
     receipt = settle(workspace, run_id, status=ended_by(code))
     recover(workspace)  # runs that the script nested in this one end with its process
     return Evaluation(run_id, code, receipt)

@@ -63,6 +63,7 @@ def run(
         python=python.absolute() if python else active_python(),
         environment=dict(os.environ),
         name=name,
+        stdout_to_stderr=as_json,
     )
     evaluation = evaluate(workspace, request)
     if as_json:

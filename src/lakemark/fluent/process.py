@@ -171,7 +171,7 @@ class ActiveRuns:
             start_time=cast("int", created["at"]),
         )
         self._given = info.run_id
-        self._kind = str(created["kind"])
+        self._kind = str(created.get("kind") or "run")
         self._settings = _given_settings(folder, experiment=str(created["experiment"]))
         run = ActiveRun(info, folder, end=self.end, store_limit=self._settings.store_limit)
         run.describe(name=name, experiment=experiment)

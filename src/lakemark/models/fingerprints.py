@@ -193,7 +193,7 @@ class _Walk:
                 self.see(item)
 
     def _unordered(self, items: Iterable[object]) -> None:
-        inner = sorted(self._apart(item) for item in items)
+        inner = [self._apart(item) for item in items]
         self._tag("set", str(len(inner)))
         for structure, weights in inner:
             self.structure.update(structure)

@@ -224,7 +224,7 @@ def _score_metric(model: object) -> str | None:
         best = getattr(last, "best_estimator_", None)
         if isinstance(steps, list) and steps:
             last = steps[-1][1]
-        elif best is not None and True:
+        elif best is not None and getattr(last, "scoring", "") is None:
             last = best
         else:
             break
