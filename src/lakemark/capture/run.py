@@ -39,6 +39,8 @@ class Request:
         What to call the run.
     environment : mapping of str to str
         The process's environment variables.
+    stdout_to_stderr : bool, default False
+        Keep stdout free of what the script prints.
     """
 
     entry: EntryPoint
@@ -46,6 +48,7 @@ class Request:
     python: Path
     environment: Mapping[str, str]
     name: str | None = None
+    stdout_to_stderr: bool = False
 
 
 @dataclass(frozen=True, slots=True)
