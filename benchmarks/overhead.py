@@ -113,13 +113,13 @@ def make_files(folder: Path, *, count: int) -> None:
 
 
 def scenes(*, quick: bool) -> tuple[Scene, ...]:
-    trees, rows = (60, 1_000_000) if quick else (700, 10_000_000)
+    trees, rows = (60, 1_000_000) if quick else (3_000, 10_000_000)
     return (
         Scene("nothing", NOTHING, 5 if quick else 15),
         Scene(
             "train",
             TRAIN.format(trees=trees),
-            2 if quick else 5,
+            2 if quick else 3,
             lambda folder: make_table(folder, rows=160_000, columns=21),
         ),
         Scene("files", FILES, 3 if quick else 9, lambda folder: make_files(folder, count=1_000)),

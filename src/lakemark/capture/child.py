@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -37,7 +38,7 @@ def run_child(
     Parameters
     ----------
     plan : Plan
-        What to run; it is written to `plan.json` in the run's spool folder.
+        What to run; all of it but the arguments is written to `plan.json` in the run's spool folder.
     python : Path
         The interpreter. Where it is not our own, `lakemark` is put on its path by a folder that holds nothing else.
     environment : mapping of str to str
@@ -54,10 +55,11 @@ def run_child(
     """
     plan.spool.mkdir(parents=True, exist_ok=True)
     plan_path = plan.spool / "plan.json"
-    write_plan(plan, plan_path)
+    # arguments may hold secrets: they are given to the process and stand in no file
+    write_plan(dataclasses.replace(plan, entry=dataclasses.replace(plan.entry, argv=())), plan_path)
     with instrumented(python, environment) as variables:
         process = subprocess.Popen(
-            [str(python), "-P", "-m", "lakemark.recorder", str(plan_path)],
+            [str(python), "-P", "-m", "lakemark.recorder", str(plan_path), *plan.entry.argv],
             cwd=plan.cwd,
             env={**variables, RUN_FOLDER_VARIABLE: str(plan.spool)},
             stdout=sys.stderr if stdout_to_stderr else output,

@@ -226,8 +226,16 @@ def _outputs(known: _Events) -> dict[str, Json]:
         "wall_seconds": finished.get("wall_seconds"),
         "cpu_seconds": finished.get("cpu_seconds"),
         "peak_rss_bytes": finished.get("peak_rss_bytes"),
-        "error": finished.get("error"),
+        "error": finished.get("error") or _exit_error(known),
     }
+
+
+def _exit_error(known: _Events) -> dict[str, Json] | None:
+    """Return how a process ended that could not say so itself, as an error without frames."""
+    exited = known.last("exited")
+    if exited is None or exited["exit_code"] == 0:
+        return None
+    return {"type": exited["type"], "message": exited["message"], "frames": []}
 
 
 def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[str, Json]) -> dict[str, Json]:
@@ -240,7 +248,8 @@ def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[s
         "environment": known.last("environment") is None and "the process ended before it could be observed",
         "compute": known.last("compute") is None and "the process ended before it could be observed",
         "hash seed": section(inputs, "randomness").get("hash_seed") is None and "PYTHONHASHSEED was random",
-        "outcome": known.last("finished") is None and "the process was interrupted",
+        "outcome": known.last("finished") is None
+        and str((known.last("exited") or {}).get("message") or "the process was interrupted"),
         "model": not outputs["models"] and known.last("finished") is not None and "no fitted model was seen",
         "lock": lock.get("sha256") is not None and not lock.get("complete") and _unlocked(lock),
     }

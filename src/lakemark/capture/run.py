@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,11 @@ from lakemark.tracking.processes import process_start
 from lakemark.tracking.records import RunKind, RunStatus
 from lakemark.tracking.spool import Spool, read_events
 
-__all__ = ["Beginning", "Evaluation", "Request", "begin", "ended_by", "params_from_argv", "run"]
+__all__ = ["Beginning", "Evaluation", "Request", "begin", "ended_by", "params_from_argv", "run", "write_exit"]
+
+_INTERRUPTED = 130
+_FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
+"""Signals by which a run is interrupted; by all others its process crashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
     variables = {**request.environment, "LAKEMARK_HOME": str(workspace.home.path)}
     variables.setdefault("PYTHONHASHSEED", "0")
     code = run_child(plan, python=request.python, environment=variables, stdout_to_stderr=request.stdout_to_stderr)
+    write_exit(plan.spool, code)
     receipt = settle(workspace, run_id, status=ended_by(code))
     recover(workspace)  # runs that the script nested in this one end with its process
     return Evaluation(run_id, code, receipt)
@@ -163,8 +169,45 @@ def begin(workspace: Workspace, beginning: Beginning) -> Spool:
 
 
 def ended_by(exit_code: int) -> RunStatus:
-    """Return the status of a run whose process ended without saying so itself."""
-    return RunStatus.KILLED if exit_code < 0 else RunStatus.FAILED if exit_code else RunStatus.FINISHED
+    """Return the status of a run whose process ended without saying so itself.
+
+    Parameters
+    ----------
+    exit_code : int
+        The process's, minus a signal's number where one ended it.
+
+    Examples
+    --------
+    >>> [str(ended_by(code)) for code in (0, 7, -signal.SIGKILL, -signal.SIGSEGV)]
+    ['FINISHED', 'FAILED', 'KILLED', 'FAILED']
+    """
+    if -exit_code in _FROM_OUTSIDE or exit_code == _INTERRUPTED:
+        return RunStatus.KILLED
+    return RunStatus.FAILED if exit_code else RunStatus.FINISHED
+
+
+def write_exit(folder: Path, exit_code: int) -> None:
+    """Write down how a process ended, where it could not do so itself.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's spool folder.
+    exit_code : int
+        The process's, minus a signal's number where one ended it.
+    """
+    if any(event["event"] == "finished" for _, event in read_events(folder)):
+        return
+    if exit_code < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-exit_code, f"signal {-exit_code}")
+        why = f"the process was ended by {name} ({signal.strsignal(-exit_code) or 'a signal of the real-time kind'})"
+    else:
+        name = "Exit"
+        why = f"the process ended with exit code {exit_code} and without the interpreter's shutdown"
+    spool = Spool(folder)
+    spool.write("exited", exit_code=exit_code, type=name, message=why)
+    spool.close()
 
 
 def params_from_argv(argv: Sequence[str]) -> dict[str, str]:

@@ -90,10 +90,11 @@ def _document(evaluation: Evaluation) -> Mapping[str, object]:
 
 
 def _tell(evaluation: Evaluation) -> None:
+    from lakemark.cli.runs import status_word
     from lakemark.cli.show import completeness_line, metrics_line
 
     receipt = evaluation.receipt
     label = f"{receipt['name']} ({short(evaluation.run_id)})" if receipt["name"] else short(evaluation.run_id)
-    click.echo(f"run {label} {str(receipt['status']).lower()}: {metrics_line(receipt)}", err=True)
+    click.echo(f"run {label} {status_word(str(receipt['status']))}: {metrics_line(receipt)}", err=True)
     click.echo(completeness_line(receipt), err=True)
     click.echo(f"\nhint: lakemark show {receipt['name'] or short(evaluation.run_id)}", err=True)

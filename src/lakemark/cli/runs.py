@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lakemark._base.canonical import Json
     from lakemark.tracking.records import Run
 
-__all__ = ["finite", "run_document", "runs", "table_name"]
+__all__ = ["finite", "run_document", "runs", "status_word", "table_name"]
 
 _HEADER = ("RUN", "NAME", "STATUS", "STARTED", "DURATION", "METRICS", "DATA", "PARAMS")
 _RIGID = ("RUN", "STATUS", "STARTED", "DURATION")
@@ -75,6 +75,17 @@ def run_document(run: Run) -> dict[str, Json]:
     }
 
 
+def status_word(status: str) -> str:
+    """Return a status as people are told it.
+
+    Examples
+    --------
+    >>> status_word("KILLED"), status_word("FINISHED")
+    ('interrupted', 'finished')
+    """
+    return _STATUS_WORDS.get(status, status.lower())
+
+
 def table_name(uri: str) -> str:
     """Return the last part of a table's URI, which is what people call it.
 
@@ -99,7 +110,7 @@ def _row(run: Run) -> tuple[str, ...]:
     from lakemark.cli.text import age, number, paint, plain, recent_time
 
     data = dict.fromkeys(f"{table_name(read.uri)}@{read.version}" for read in run.tables)
-    word = _STATUS_WORDS.get(run.status, run.status.lower())
+    word = status_word(run.status)
     return (
         short(run.run_id),
         plain(run.name or "-"),

@@ -55,7 +55,8 @@ def show(context: click.Context, *, run: str, as_receipt: bool, as_json: bool) -
         click.echo(line)
     if receipt is not None:
         click.echo(f"receipt     {found.receipt}")
-        click.echo(f"\nhint: lakemark reproduce {found.name or found.run_id[:8]}", err=True)
+        if found.status == "FINISHED":
+            click.echo(f"\nhint: lakemark reproduce {found.name or found.run_id[:8]}", err=True)
 
 
 def _print_receipt(workspace: Workspace, run: Run) -> None:
@@ -76,11 +77,12 @@ def _verdict_document(workspace: Workspace, verdict: Verdict) -> Json:
 def _head(run: Run) -> Iterator[str]:
     from lakemark._base.clock import now_ms
     from lakemark._base.ids import short
+    from lakemark.cli.runs import status_word
     from lakemark.cli.text import age, local_time, paint, plain
 
     name = f"{plain(run.name)} ({short(run.run_id)})" if run.name else short(run.run_id)
     kind = "" if run.kind == "run" else f" {run.kind} of {short(run.parent_run_id or '?')}"
-    word = "interrupted" if run.status == "KILLED" else run.status.lower()
+    word = status_word(run.status)
     colour = {"FINISHED": "green", "FAILED": "red"}.get(run.status, "yellow")
     took = age((run.ended_ms or now_ms()) - run.started_ms)
     yield f"{paint(name, 'bold')}{kind} {paint(word, colour)}, {local_time(run.started_ms)}, {took}"

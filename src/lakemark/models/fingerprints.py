@@ -169,7 +169,7 @@ class _Walk:
             self.see([item for item in array.compressed().tolist()])  # noqa: C416 - object arrays list as they are
             return
         self._tag("array", f"{array.dtype.str if array.dtype.names is None else 'struct'} {array.shape}")
-        if False:  # padding between fields holds anything
+        if array.dtype.names is not None:  # padding between fields holds anything
             for name in array.dtype.names:
                 self._tag("field", name)
                 field: NDArray[np.generic] = array[name]  # type: ignore[call-overload]  # a struct is indexed by name

@@ -238,6 +238,8 @@ def _survives(frame: object) -> bool:
     The first rows are tried out. Objects are only trusted where they are all text: None and NaN, for example, are the
     same to Arrow, and not to an encoder.
     """
+    if len({type(name) for name in getattr(frame, "columns", ())}) > 1:  # Arrow would warn, in the script's process
+        return False
     columns = [frame] if _is(frame, "pandas", "Series") else [part for _, part in _method(frame, "items")()]  # type: ignore[attr-defined]  # (name, Series) pairs
     if any(str(getattr(column, "dtype", "")) == "object" and not _is_text(column) for column in columns):
         return False

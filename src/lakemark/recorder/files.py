@@ -151,9 +151,15 @@ class Files:
             if event != "os.rename":
                 self._world.temporary.add(text)
             elif text in self._written or self._is_temporary(text):
-                self.wrote(os.fsdecode(target))  # type: ignore[arg-type]  # checked by fsdecode itself
+                new = os.path.abspath(os.fsdecode(target))  # type: ignore[arg-type]  # checked by fsdecode itself
+                if not self._is_ours(new):
+                    self.wrote(new)
         except Exception as error:  # noqa: BLE001 - the edge of the hook: what raises here would break the user's call
             self._recording.missing("data", f"{event} was not seen: {type(error).__name__}: {error}")
+
+    def _is_ours(self, path: str) -> bool:
+        """Return True below the home, but not in a replay's scratch folder there."""
+        return path.startswith(self._home) and not path.startswith(self._worlds or "\0")
 
     def _made_by_tempfile(self, path: str) -> None:
         """Remember a temporary file, also the trial file by which `tempfile` chooses its folder."""
@@ -169,7 +175,7 @@ class Files:
                 return
             if text.startswith(self._tables or "\0") or "/_delta_log/" in text:
                 return
-            if text.startswith(self._home) and not text.startswith(self._worlds or "\0"):
+            if self._is_ours(text):
                 return
             with self._recording.quiet():
                 reads, writes = _intent(mode, flags)

@@ -157,6 +157,10 @@ def _check(a: Receipt, b: Receipt, options: Options) -> None:
                 f"run {name} is {text(receipt, 'status')}; only FINISHED runs can be explained",
                 hint=f"lakemark show {name}",
             )
+        outer = text(receipt, "parent_run_id")
+        if outer is not None and text(receipt, "kind") == "run":
+            name = short(text(receipt, "run_id") or "")
+            raise InvalidInputError(f"run {name} is a part of run {short(outer)}: what can be run again is the whole")
     if options.evaluate_on not in {"a", "b"}:
         raise InvalidInputError(f"evaluate_on is {options.evaluate_on!r}: allowed are 'a' and 'b'")
     if options.replicates < 2:

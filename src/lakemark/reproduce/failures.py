@@ -12,7 +12,7 @@ class ReplayError(LakemarkError):
 
     Parameters
     ----------
-    stage : {"code", "environment", "data", "run"}
+    stage : {"params", "code", "environment", "data", "run"}
         What was being done.
     reason : str
         What is not as it must be, with the name and the version of the thing.

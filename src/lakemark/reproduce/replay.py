@@ -14,10 +14,12 @@ from lakemark._base.fields import section, words
 from lakemark._base.ids import new_run_id
 from lakemark.capture.child import instrumented, run_child
 from lakemark.capture.receipt import Receipt, memo_key
-from lakemark.capture.run import Beginning, begin, ended_by
+from lakemark.capture.run import Beginning, begin, ended_by, write_exit
 from lakemark.capture.settle import read_receipt, settle
 from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import EntryPoint, Plan
+from lakemark.recorder.secrets import REDACTED
+from lakemark.reproduce.failures import ReplayError
 from lakemark.reproduce.world import Step, World, build_world
 from lakemark.tracking.records import RunKind
 
@@ -65,8 +67,9 @@ class Replays:
         Raises
         ------
         ReplayError
-            If the world can't be rebuilt; no run is made then.
+            If the world can't be rebuilt, or its arguments are not known; no run is made then.
         """
+        _refuse_redacted(inputs)
         with build_world(self.workspace, inputs, on_step=self.on_step, keep=self.keep) as world:
             return self._run(world, inputs, name=name, parent_run_id=parent_run_id)
 
@@ -95,6 +98,7 @@ class Replays:
         )
         variables = {**world.environment, "LAKEMARK_HOME": str(workspace.home.path)}
         exit_code = run_child(plan, python=world.python, environment=variables, output=self.output)
+        write_exit(plan.spool, exit_code)
         return settle(workspace, run_id, status=ended_by(exit_code), memo_key=memo_key(inputs))
 
     def score(self, request: Mapping[str, Json], *, inputs: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -122,3 +126,15 @@ class Replays:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 raise UserCodeError(f"scoring the models failed: {last}")
             return cast("Mapping[str, Json]", json.loads(answered.read_text()))
+
+
+def _refuse_redacted(inputs: Mapping[str, Json]) -> None:
+    """Refuse to run with `<redacted>` where a secret was."""
+    entry = section(inputs, "code", "entry")
+    argv = words(entry, "argv")
+    if any(REDACTED in word for word in argv):
+        raise ReplayError(
+            "params",
+            f"an argument of {' '.join([str(entry.get('name')), *argv])} looked like a secret and was not stored",
+            hint="a secret that the script reads from a file outside of the project, such as ~/.pgpass, can be used again",
+        )

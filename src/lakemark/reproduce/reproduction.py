@@ -62,9 +62,15 @@ def reproduce(
     receipt = read_receipt(workspace, run)
     label = run.name or short(run.run_id)
     if receipt is None or run.status is not RunStatus.FINISHED:
+        word = "interrupted" if run.status is RunStatus.KILLED else run.status.lower()
         raise InvalidInputError(
-            f"run {label} is {run.status.lower()}: only a finished run has outputs to compare with",
+            f"run {label} is {word}: only a finished run has outputs to compare with",
             hint="lakemark runs lists the runs",
+        )
+    if run.kind is RunKind.RUN and run.parent_run_id is not None:
+        outer = short(run.parent_run_id)
+        raise InvalidInputError(
+            f"run {label} is a part of run {outer}: what can be run again is the whole", hint=f"lakemark reproduce {outer}"
         )
     with tempfile.TemporaryFile() as hidden:
         output = None if show_output else hidden
@@ -75,9 +81,6 @@ def reproduce(
 
 
 def _evaluate(replays: Replays, receipt: Mapping[str, Json], *, label: str, seeds: int) -> Verdict:
-    redacted = [row for row in records(receipt, "completeness", "missing") if row["fact"] == "params"]
-    if redacted:
-        return could_not_run(receipt, stage="params", reason=str(redacted[0]["why"]), hint=None)
     try:
         replay = replays.evaluate(
             section(receipt, "inputs"), name=f"{label}-replay", parent_run_id=str(receipt["run_id"])
@@ -86,7 +89,7 @@ def _evaluate(replays: Replays, receipt: Mapping[str, Json], *, label: str, seed
         return could_not_run(receipt, stage=failure.stage, reason=failure.reason, hint=failure.hint)
     replay_run_id = str(replay["run_id"])
     if replay["status"] != "FINISHED":
-        reason = _why_failed(replay, replays.output)
+        reason = "; ".join([_why_failed(replay, replays.output), *_withheld(receipt)])
         hint = f"lakemark show {short(replay_run_id)}"
         return could_not_run(receipt, stage="run", reason=reason, hint=hint, replay_run_id=replay_run_id)
     replays.on_step(Step("run", f"finished in {section(replay, 'outputs')['wall_seconds']} s"))
@@ -113,6 +116,12 @@ def _why_failed(replay: Mapping[str, Json], output: IO[bytes] | None) -> str:
         if lines:
             return f"the script ended early, its last words were: {lines[-1]}"
     return f"the script ended early ({text(replay, 'status')})"
+
+
+def _withheld(receipt: Mapping[str, Json]) -> list[str]:
+    """Return which secret files the original run read: a replay does not have them."""
+    told = [str(row["why"]) for row in records(receipt, "completeness", "missing") if row["fact"] == "data"]
+    return [why for why in told if why.startswith("secret file")]
 
 
 def _write(workspace: Workspace, verdict: Verdict, *, receipt_digest: str) -> None:

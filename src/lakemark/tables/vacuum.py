@@ -128,7 +128,6 @@ def vacuum(
     folder = local_folder(table.uri)
     if folder is None:
         raise InvalidInputError(f"{table.uri} is not on a local file system", hint="vacuum works on local storage only")
-    folder = folder.resolve()
     pinned = {_place(entry.locate(folder)) for manifest in pins for entry in parse(manifest).entries}
     expired = dict(_expired(folder, now_ms() - round(retention_hours * _HOUR_MS)))
     live = {_place(entry.locate(folder)) for entry in table.manifest().entries}  # last, so that it is the newest

@@ -66,6 +66,7 @@ def _texts(x: np.ndarray[tuple[int, int], np.dtype[np.float64]], y: object) -> I
         " ".join(f"w{int(v * 30)}" for v in row) + ("", " one")[label] for row, label in zip(x, labels, strict=True)
     ]
     yield "words", TfidfVectorizer(stop_words=["w1", "w2"]).fit(texts)
+    yield "vocabulary", TfidfVectorizer(vocabulary={f"w{number}" for number in range(30)} | {"one"}).fit(texts)
     yield "text", make_pipeline(TfidfVectorizer(stop_words="english"), LogisticRegression()).fit(texts, labels)
 
 

@@ -31,12 +31,13 @@ def table(tmp_path: Path) -> Table:
 
 @pytest.fixture
 def deletion_table(tmp_path: Path) -> MakeTable:
-    """Make a table whose only file has ten rows, of which rows 1 and 4 are deleted by a deletion vector."""
+    """Make a table of ten rows in one file: version 1 deletes rows 1 and 4 by a vector, version 2 (if any) 5 too."""
 
-    def make(storage: str) -> Table:
+    def make(storage: str, *, versions: int = 2) -> Table:
         made = Table(tmp_path / f"vectors-{storage}")
         made.create(pa.table({"x": list(range(10))}))
-        delete_rows(Path(made.uri), [1, 4], storage=storage)
+        for version in range(1, versions):
+            delete_rows(Path(made.uri), [1, 4, 5][: version + 1], storage=storage, version=version)
         return made
 
     return make
@@ -60,27 +61,29 @@ def cleaned(tmp_path: Path) -> tuple[Table, list[bytes]]:
     return made, manifests
 
 
-def delete_rows(folder: Path, rows: Sequence[int], *, storage: str) -> None:
-    """Commit version 1 by hand: a deletion vector in a file (`u`) or inline (`i`), after Delta's protocol."""
+def delete_rows(folder: Path, rows: Sequence[int], *, storage: str, version: int) -> None:
+    """Commit a version by hand: a deletion vector in a file (`u`) or inline (`i`), after Delta's protocol."""
     bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + b"".join(struct.pack("<H", row) for row in rows)
     data = struct.pack("<IQI", 1681511377, 1, 0) + bitmap
     vector: dict[str, object] = {"storageType": storage, "sizeInBytes": len(data), "cardinality": len(rows)}
     if storage == "u":
-        name = UUID(int=7)
+        name = UUID(int=version)
         blob = b"\x01" + struct.pack(">I", len(data)) + data + struct.pack(">I", zlib.crc32(data))
         (folder / f"deletion_vector_{name}.bin").write_bytes(blob)
         vector |= {"pathOrInlineDv": z85(name.bytes), "offset": 1}
     else:
         vector["pathOrInlineDv"] = z85(data + b"\0" * (-len(data) % 4))
     log = folder / "_delta_log"
-    actions = [json.loads(line) for line in (log / f"{0:020}.json").read_text().splitlines()]
+    actions = [json.loads(line) for line in (log / f"{version - 1:020}.json").read_text().splitlines()]
     add = next(action["add"] for action in actions if "add" in action)
     metadata = next(action for action in actions if "metaData" in action)
     feature = ["deletionVectors"]
     protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": feature, "writerFeatures": feature}
     remove = {"path": add["path"], "deletionTimestamp": time.time_ns() // 1_000_000, "dataChange": True}
+    if "deletionVector" in add:
+        remove["deletionVector"] = add["deletionVector"]
     lines = [{"protocol": protocol}, metadata, {"remove": remove}, {"add": add | {"deletionVector": vector}}]
-    (log / f"{1:020}.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    (log / f"{version:020}.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
 
 
 def z85(data: bytes) -> str:

@@ -11,7 +11,7 @@ from lakemark.tables.table import Table
 
 
 @pytest.mark.parametrize("storage", ["u", "i"])
-def test_deleted_rows_do_not_count(deletion_table: Callable[[str], Table], storage: str) -> None:
+def test_deleted_rows_do_not_count(deletion_table: Callable[..., Table], storage: str) -> None:
     table = deletion_table(storage)
     manifest = table.manifest()
     vector = manifest.entries[0].deletion_vector
@@ -23,7 +23,13 @@ def test_deleted_rows_do_not_count(deletion_table: Callable[[str], Table], stora
     assert table.manifest(version=0).entries[0].deletion_vector is None
 
 
-def test_a_vector_without_its_log_is_still_seen(deletion_table: Callable[[str], Table]) -> None:
+def test_each_version_has_its_own_vector(deletion_table: Callable[..., Table]) -> None:
+    table = deletion_table("u", versions=3)
+    assert [table.manifest(version=version).rows for version in (0, 1, 2)] == [10, 8, 7]
+    assert table.read(version=2).num_rows == 7
+
+
+def test_a_vector_without_its_log_is_still_seen(deletion_table: Callable[..., Table]) -> None:
     table = deletion_table("u")
     opened = table.open()
     for commit in (Path(table.uri) / "_delta_log").glob("*.json"):

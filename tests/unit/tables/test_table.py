@@ -15,6 +15,7 @@ from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 
 from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
+from lakemark.tables.fingerprint import row_hashes
 from lakemark.tables.table import PROPERTIES, Commit, Table
 
 
@@ -225,6 +226,8 @@ def test_deletion_vectors_are_obeyed_in_one_order(deletion_table: Callable[[str]
     rows = table.read()["x"].to_pylist()
     assert sorted(rows) == [0, 2, 3, 5, 6, 7, 8, 9]
     assert table.read()["x"].to_pylist() == rows
+    hashes = row_hashes(table.read()).tolist()
+    assert hashes == sorted(hashes)
     assert table.read(version=0)["x"].to_pylist() == list(range(10))
 
 

@@ -74,13 +74,23 @@ def test_pins_hold_after_the_log_was_cleaned(cleaned: tuple[Table, list[bytes]])
 
 def test_strangers_and_hidden_files_stay(table: Table) -> None:
     folder = Path(table.uri)
-    places = ["README.txt", "models/model.pkl", "mine.parquet", "_change_data/a.parquet", f".part-{UUID}.parquet"]
+    places = [
+        "README.txt",
+        "models/model.pkl",
+        "mine.parquet",
+        f"_change_data/part-{UUID}.parquet",
+        f".part-{UUID}.parquet",
+    ]
     for name in places:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, (0, 0))
+    elsewhere = folder.parent / f"part-{UUID}.parquet"
+    elsewhere.write_bytes(b"x")
+    (folder / elsewhere.name).symlink_to(elsewhere)
+    os.utime(folder / elsewhere.name, (0, 0), follow_symlinks=False)
     assert vacuum(table, pins=[], retention_hours=0).deleted == ()
-    assert all((folder / name).exists() for name in places)
+    assert all((folder / name).exists() for name in (*places, elsewhere.name))
 
 
 def test_what_a_killed_writer_left_goes_after_a_day(table: Table) -> None:
