@@ -32,7 +32,6 @@ DEFERRED: dict[str, tuple[int, str]] = {
     "models/frames.py": (4, "pyarrow and pandas enter only where the script has loaded them"),
     "models/pickles.py": (1, "whichever pickler the user's environment has"),
     "recorder/content.py": (4, "inside the user's process: numpy is there only where the script has a model"),
-    "recorder/deltas.py": (1, "inside the user's process: tables are described only where one was read"),
     "recorder/frames.py": (1, "inside the user's process: content is hashed only where a frame was read"),
     "recorder/scoring.py": (1, "the metric comes from the user's scikit-learn"),
     "storage/database.py": (1, "alembic costs more than all else that most commands do, and runs once a home"),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from lakemark._base.canonical import Json
-from lakemark.capture.code import snapshot
 from lakemark.capture.receipt import Receipt
+from lakemark.capture.run import write_snapshot
 from lakemark.capture.settle import recover, run_record, settle
 from lakemark.capture.workspace import Workspace
 from lakemark.config.home import Home
@@ -76,13 +76,12 @@ def begin(run_folder: Path, home: Home, settings: Settings) -> InProcessRun:
     entry = cast("Mapping[str, Json]", events[0]["entry"])
     cwd = str(events[0]["cwd"])
     spool = Spool(run_folder)
-    facts = snapshot(Path(cwd), home=home, run_id=record.run_id)
-    spool.write("code", **facts.to_json())
+    project = write_snapshot(spool, Path(cwd), home=home)
     spool.write("missing", fact="data", why="what was read before start_run was not seen")
     plan = Plan(
         run_id=record.run_id,
         home=str(home.path),
-        project=str(facts.project),
+        project=project,
         cwd=cwd,
         entry=EntryPoint(str(entry["kind"]), str(entry["name"]), tuple(cast("list[str]", entry["argv"]))),
         root_seed=settings.seed,

@@ -12,16 +12,28 @@ from lakemark._base.errors import NotFoundError
 from lakemark._base.ids import new_run_id
 from lakemark.capture.child import run_child
 from lakemark.capture.code import snapshot
+from lakemark.capture.git import GitError
 from lakemark.capture.receipt import Receipt
 from lakemark.capture.settle import recover, run_record, settle
 from lakemark.capture.workspace import Workspace
+from lakemark.config.home import Home
 from lakemark.recorder.plan import EntryPoint, Plan
 from lakemark.recorder.secrets import redact_argv
 from lakemark.tracking.processes import process_start
 from lakemark.tracking.records import RunKind, RunStatus
 from lakemark.tracking.spool import Spool, read_events
 
-__all__ = ["Beginning", "Evaluation", "Request", "begin", "ended_by", "params_from_argv", "run", "write_exit"]
+__all__ = [
+    "Beginning",
+    "Evaluation",
+    "Request",
+    "begin",
+    "ended_by",
+    "params_from_argv",
+    "run",
+    "write_exit",
+    "write_snapshot",
+]
 
 _INTERRUPTED = 130
 _FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
@@ -89,13 +101,12 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
         )
     run_id = new_run_id()
     spool = begin(workspace, Beginning(run_id, request.entry, request.cwd, name=request.name))
-    facts = snapshot(request.cwd, home=workspace.home, run_id=run_id)
-    spool.write("code", **facts.to_json())
+    project = write_snapshot(spool, request.cwd, home=workspace.home)
     spool.close()
     plan = Plan(
         run_id=run_id,
         home=str(workspace.home.path),
-        project=str(facts.project),
+        project=project,
         cwd=str(request.cwd),
         entry=request.entry,
         root_seed=workspace.settings.seed,
@@ -208,6 +219,28 @@ def write_exit(folder: Path, exit_code: int) -> None:
     spool = Spool(folder)
     spool.write("exited", exit_code=exit_code, type=name, message=why)
     spool.close()
+
+
+def write_snapshot(spool: Spool, cwd: Path, *, home: Home) -> str:
+    """Take a snapshot of the code and return the project folder; a run goes on without one where git does not.
+
+    Parameters
+    ----------
+    spool : Spool
+        Of the run; takes the `code` event, or says what is missing.
+    cwd : Path
+        The working directory.
+    home : Home
+        Holds the private repository.
+    """
+    try:
+        facts = snapshot(cwd, home=home, run_id=spool.folder.name)
+    except GitError as error:
+        spool.write("missing", fact="code", why=error.message)
+        here = cwd.resolve()
+        return str(next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here))
+    spool.write("code", **facts.to_json())
+    return facts.project
 
 
 def params_from_argv(argv: Sequence[str]) -> dict[str, str]:

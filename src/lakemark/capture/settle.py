@@ -17,7 +17,7 @@ from typing import cast
 
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
-from lakemark._base.errors import NotFoundError
+from lakemark._base.errors import LakemarkError, NotFoundError
 from lakemark._base.fields import section
 from lakemark.capture.code import CodeFacts, snapshot_files
 from lakemark.capture.lock import make_lock
@@ -183,7 +183,7 @@ def run_record(events: Sequence[Event]) -> Run:
 def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) -> RunFacts:
     code = next((event for event in events if event["event"] == "code"), None)
     environment = next((event for event in reversed(events) if event["event"] == "environment"), None)
-    files = snapshot_files(CodeFacts.from_json(code), home=workspace.home) if code is not None else frozenset()
+    files = _snapshot_files(workspace, code) if code is not None else frozenset()
     if environment is None:
         return RunFacts(snapshot_files=files, memo_key=memo_key)
     lock = make_lock(
@@ -195,6 +195,14 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
     missing: list[Json] = [{"name": item.name, "why": item.why} for item in lock.missing]
     facts: dict[str, Json] = {"sha256": stored, "complete": lock.complete, "missing": missing}
     return RunFacts(lock=facts, snapshot_files=files, memo_key=memo_key)
+
+
+def _snapshot_files(workspace: Workspace, code: Event) -> frozenset[str]:
+    """Return the files in the snapshot; none where the repository is gone by now, which must not keep the run from us."""
+    try:
+        return snapshot_files(CodeFacts.from_json(code), home=workspace.home)
+    except LakemarkError:
+        return frozenset()
 
 
 def _reads(receipt: Receipt) -> tuple[TableRead, ...]:

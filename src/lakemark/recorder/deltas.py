@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from lakemark._base.errors import LakemarkError
@@ -20,9 +19,7 @@ from lakemark.recorder.files import Files
 from lakemark.recorder.frames import Frames, called_by
 from lakemark.recorder.recording import Recording
 from lakemark.recorder.redirects import TableAnswer, World, local_path
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from lakemark.tables.manifest import DeltaTableLike, observe
 
 __all__ = ["Deltas"]
 
@@ -62,19 +59,6 @@ class _Handle(Protocol):
 class _Metadata(Protocol):
     @property
     def id(self) -> object: ...
-
-
-class _Manifest(Protocol):
-    uri: str
-    table_id: str
-    version: int
-    schema_sha256: str
-    log_identity: str
-    rows: int | None
-    files: int
-
-    @property
-    def bytes(self) -> int: ...
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -265,9 +249,7 @@ class Deltas:
         if answer.kind == "unknown":
             which = "the latest version" if answer.requested is None else f"version {answer.requested}"
             self._recording.missing("data", f"{which} of table {answer.uri} was not read by the original run")
-        found = cast("_Manifest", importlib.import_module("lakemark.tables.manifest").observe(handle))
-        stored = dataclasses.replace(cast("DataclassInstance", found), uri=answer.uri, version=version)
-        manifest: bytes = stored.to_json()  # type: ignore[attr-defined]  # it is a Manifest still
+        found = dataclasses.replace(observe(cast("DeltaTableLike", handle)), uri=answer.uri, version=version)
         self._recording.spool.write(
             "read_table",
             uri=answer.uri,
@@ -279,7 +261,7 @@ class Deltas:
             rows=found.rows,
             files=found.files,
             bytes=found.bytes,
-            manifest=self._recording.objects.put(manifest),
+            manifest=self._recording.objects.put(found.to_json()),
             via=next((asking.via for asking in self._asking if asking.meets(answer)), None) or _via(),
             how="observed",
         )

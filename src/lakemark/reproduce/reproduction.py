@@ -70,7 +70,8 @@ def reproduce(
     if run.kind is RunKind.RUN and run.parent_run_id is not None:
         outer = short(run.parent_run_id)
         raise InvalidInputError(
-            f"run {label} is a part of run {outer}: what can be run again is the whole", hint=f"lakemark reproduce {outer}"
+            f"run {label} is a part of run {outer}: what can be run again is the whole",
+            hint=f"lakemark reproduce {outer}",
         )
     with tempfile.TemporaryFile() as hidden:
         output = None if show_output else hidden
@@ -96,6 +97,8 @@ def _evaluate(replays: Replays, receipt: Mapping[str, Json], *, label: str, seed
     verdict = judge(receipt, replay, objects=replays.workspace.objects)
     if verdict.level is not Level.DIFFERS:
         return verdict
+    if not records(receipt, "outputs", "metrics"):
+        return dataclasses.replace(verdict, hint="lakemark.log_metric in the script gives a metric to compare")
     if seeds < MINIMUM_SEEDS:
         return dataclasses.replace(verdict, hint=f"lakemark reproduce {label} --seeds 5 measures the noise band")
     quiet = dataclasses.replace(replays, kind=RunKind.COUNTERFACTUAL, on_step=lambda _step: None)

@@ -171,6 +171,11 @@ def _level(model: Check, metrics: Check, predictions: Comparison | None) -> tupl
     if predictions is None:
         if model.same is None and metrics.same:
             return Level.NUMERICALLY_EQUAL, "no fitted model and no predictions were seen; the metrics are equal"
+        if model.same is None and metrics.same is None:
+            return (
+                Level.DIFFERS,
+                "there is nothing to compare: no metrics, no predictions and no fitted model were seen",
+            )
         return Level.DIFFERS, None
     if predictions.equal:
         return Level.SAME_PREDICTIONS, None
