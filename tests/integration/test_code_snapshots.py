@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,7 +74,8 @@ def skipped(facts: CodeFacts) -> dict[str, str]:
     return {entry.path: entry.reason for entry in facts.skipped}
 
 
-def test_the_whole_working_copy_comes_back_byte_for_byte(repository: Path, home: Home, tmp_path: Path) -> None:
+def make_every_kind_of_change(repository: Path) -> None:
+    """Clean, changed, deleted, staged, forced, intended, untracked, ignored; modes, links, odd names."""
     write(
         repository,
         {
@@ -115,6 +115,10 @@ def test_the_whole_working_copy_comes_back_byte_for_byte(repository: Path, home:
     (repository / "folder" / "a.py").unlink()
     (repository / "folder").rmdir()
     (repository / "folder").symlink_to("sub dir")
+
+
+def test_the_whole_working_copy_comes_back_byte_for_byte(repository: Path, home: Home, tmp_path: Path) -> None:
+    make_every_kind_of_change(repository)
     index = (repository / ".git" / "index").read_bytes()
     status, refs = git(repository, "status", "--porcelain"), git(repository, "for-each-ref", "refs/heads")
 

@@ -174,8 +174,8 @@ def _shown(value: Json) -> str:
 
 def _randomness(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     for key in ("root_seed", "hash_seed"):
-        if a.get(key) != b.get(key):
-            yield key.replace("_", " "), f"{_shown(a.get(key))} -> {_shown(b.get(key))}"
+        if a.get(key) is not None and b.get(key) is not None and a[key] != b[key]:  # None: it was not seen
+            yield key.replace("_", " "), f"{a[key]} -> {b[key]}"
     old, new = ([(row.get("api"), row.get("value")) for row in records(part, "seeds")] for part in (a, b))
     if old != new:
         yield "seeds", f"{len(old)} set -> {len(new)} set, not the same"

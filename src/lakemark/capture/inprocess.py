@@ -5,6 +5,7 @@ What happened before the call is not seen (reads, fits, seeds), and the receipt 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -41,6 +42,11 @@ class InProcessRun:
         self._session = session
         self._run_id = run_id
 
+    @property
+    def instruments(self) -> frozenset[str]:
+        """Modules that are in this process for our sake."""
+        return self._session.instruments
+
     def finish(self, status: str, error: Mapping[str, Json] | None = None) -> Receipt:
         """Take the hooks out, write the last facts, settle the run.
 
@@ -57,7 +63,7 @@ class InProcessRun:
         return receipt
 
 
-def begin(run_folder: Path, home: Home, settings: Settings) -> InProcessRun:
+def begin(run_folder: Path, home: Home, settings: Settings, *, known: frozenset[str]) -> InProcessRun:
     """Begin to capture the program that is under way.
 
     Parameters
@@ -68,6 +74,8 @@ def begin(run_folder: Path, home: Home, settings: Settings) -> InProcessRun:
         Where the run is kept.
     settings : Settings
         What the person chose.
+    known : frozenset of str
+        Modules that the program had loaded before anything of ours was.
     """
     workspace = Workspace(home, settings)
     events = [event for _, event in read_events(run_folder)]
@@ -88,4 +96,6 @@ def begin(run_folder: Path, home: Home, settings: Settings) -> InProcessRun:
         sample_rows=settings.sample_rows,
         store_limit=settings.store_limit,
     )
-    return InProcessRun(workspace, open_session(plan, spool, seed=False), run_id=record.run_id)
+    instruments = frozenset(sys.modules) - known
+    session = open_session(plan, spool, seed=False, instruments=instruments)
+    return InProcessRun(workspace, session, run_id=record.run_id)

@@ -250,11 +250,18 @@ def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[s
         "hash seed": section(inputs, "randomness").get("hash_seed") is None and "PYTHONHASHSEED was random",
         "outcome": known.last("finished") is None
         and str((known.last("exited") or {}).get("message") or "the process was interrupted"),
-        "model": not outputs["models"] and known.last("finished") is not None and "no fitted model was seen",
+        "model": not outputs["models"] and _looks_for_models(known) and "no fitted model was seen",
         "lock": lock.get("sha256") is not None and not lock.get("complete") and _unlocked(lock),
     }
     missing += [{"fact": fact, "why": why} for fact, why in lacking.items() if why and fact not in said]
     return {name: counted.get(name, 0) for name in ("observed", "declared", "inferred")} | {"missing": missing}
+
+
+def _looks_for_models(known: _Events) -> bool:
+    """Return True for a run whose hooks stood until its end; a nested run has none of its own."""
+    created = known.last("created") or {}
+    nested = created.get("parent_run_id") is not None and created.get("how_started") == "api"
+    return known.last("finished") is not None and not nested
 
 
 def _unlocked(lock: Mapping[str, Json]) -> str:

@@ -18,7 +18,7 @@ from typing import cast
 from lakemark._base.canonical import Json, canonical
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import LakemarkError, NotFoundError
-from lakemark._base.fields import section
+from lakemark._base.fields import records, section
 from lakemark.capture.code import CodeFacts, snapshot_files
 from lakemark.capture.lock import make_lock
 from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble, last_described
@@ -117,7 +117,30 @@ def recover(workspace: Workspace) -> list[str]:
         elif _has_ended(events) or not (is_held(folder) or _lives(events[0])):
             settle(workspace, folder.name)
             recovered.append(folder.name)
-    return recovered
+    return recovered + _close_lost(workspace)
+
+
+def _close_lost(workspace: Workspace) -> list[str]:
+    """Mark runs KILLED whose processes are gone and that have no spool: nothing more will be known of them."""
+    lost = [
+        run
+        for run in workspace.store.unsettled_runs()
+        if not (workspace.home.spool / run.run_id).exists()
+        and not (run.pid is not None and is_alive(run.pid, run.process_start))
+    ]
+    for run in lost:
+        workspace.store.settle_run(
+            run.run_id,
+            status=RunStatus.KILLED,
+            ended_ms=run.started_ms,
+            params={},
+            metrics=(),
+            tags={},
+            tables=(),
+            receipt=None,
+            memo_key=None,
+        )
+    return [run.run_id for run in lost]
 
 
 def _is_old(folder: Path) -> bool:
@@ -187,7 +210,7 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
     if environment is None:
         return RunFacts(snapshot_files=files, memo_key=memo_key)
     lock = make_lock(
-        cast("Sequence[Mapping[str, Json]]", environment["packages"]),
+        [*records(environment, "packages"), *records(environment, "instrument_packages")],
         cache=workspace.home.cache,
         python_version=str(section(environment, "python")["version"]),
     )
@@ -198,7 +221,7 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
 
 
 def _snapshot_files(workspace: Workspace, code: Event) -> frozenset[str]:
-    """Return the files in the snapshot; none where the repository is gone by now, which must not keep the run from us."""
+    """Return the files in the snapshot; none where the repository is gone by now: the run is settled all the same."""
     try:
         return snapshot_files(CodeFacts.from_json(code), home=workspace.home)
     except LakemarkError:

@@ -94,17 +94,18 @@ def _run(arguments: list[str]) -> int:
     except LakemarkError as error:
         _show(error.message, error.hint)
         return error.exit_code
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx is not None else "lakemark"
-        _show(_told(error.format_message()), f"{where} --help")
-        return error.exit_code
     except click.ClickException as error:
-        _show(_told(error.format_message()), None)
+        where = getattr(error, "ctx", None)
+        help_of = where.command_path if isinstance(where, click.Context) else "lakemark"
+        _show(_told(error.format_message()), f"{help_of} --help" if isinstance(error, click.UsageError) else None)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the end finds an ear
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        _show(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
         return 1
     return code if isinstance(code, int) else 0
 

@@ -46,13 +46,16 @@ RUN_FOLDER_VARIABLE = "LAKEMARK_RUN_FOLDER"
 class _Capture(Protocol):
     """A run that captures the program from within; `lakemark.capture.inprocess.InProcessRun`."""
 
+    @property
+    def instruments(self) -> frozenset[str]: ...
+
     def finish(self, status: str, error: Mapping[str, Json] | None) -> object: ...
 
 
 class _CaptureModule(Protocol):
     """What `lakemark.capture.inprocess` offers."""
 
-    def begin(self, run_folder: Path, home: Home, settings: Settings) -> _Capture: ...
+    def begin(self, run_folder: Path, home: Home, settings: Settings, *, known: frozenset[str]) -> _Capture: ...
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ class ActiveRuns:
         self._experiment: str | None = None
         self._given: str | None = None
         self._kind = "run"
+        self._instruments: frozenset[str] = frozenset()
         self._settings: Settings | None = None
         self._error: BaseException | None = None
         self._watches_exit = False
@@ -188,7 +192,8 @@ class ActiveRuns:
         entry = _Open(run, wall=time.monotonic(), cpu=time.process_time())
         if parent is None:
             try:
-                entry.capture = _begin_capture(run, home, settings)
+                entry.capture = _begin_capture(run, home, settings, known=frozenset(sys.modules) - self._instruments)
+                self._instruments |= entry.capture.instruments if entry.capture is not None else frozenset()
             except BaseException:
                 run.close()
                 shutil.rmtree(run.folder, ignore_errors=True)
@@ -260,7 +265,7 @@ def _given_settings(folder: Path, *, experiment: str) -> Settings:
     )
 
 
-def _begin_capture(run: ActiveRun, home: Home, settings: Settings) -> _Capture | None:
+def _begin_capture(run: ActiveRun, home: Home, settings: Settings, *, known: frozenset[str]) -> _Capture | None:
     """Capture the program from within, where Lakemark is whole in this environment; elsewhere say what is missing."""
     try:
         module: ModuleType = importlib.import_module("lakemark.capture.inprocess")
@@ -269,7 +274,7 @@ def _begin_capture(run: ActiveRun, home: Home, settings: Settings) -> _Capture |
             raise
         run.spool().write("missing", fact="capture", why=f"{error.name} is not installed in this environment")
         return None
-    return cast("_CaptureModule", module).begin(run.folder, home, settings)
+    return cast("_CaptureModule", module).begin(run.folder, home, settings, known=known)
 
 
 def _write_created(run: ActiveRun, *, kind: str) -> None:

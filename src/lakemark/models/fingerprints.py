@@ -16,6 +16,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pickle import PicklingError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ _CLOCKED = re.compile(r".*_time_?$")
 _PLAIN = frozenset({str, int, bool, type(None)})
 _KNOWN = frozenset({"numpy", "scipy", "sklearn", "pandas", "lightgbm"})
 _UNSET = -1
+_UNREDUCIBLE = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError, PicklingError)
 _CONTENTLESS = ("_thread.", "_io.", "weakref.", "_weakref")
 
 
@@ -261,7 +263,7 @@ class _Walk:
         self.weak = self.weak or (top not in _KNOWN and top not in sys.stdlib_module_names and top != "__main__")
         try:
             parts = value.__reduce_ex__(2)
-        except Exception:  # noqa: BLE001 - a foreign object's own code; it may have a pickle all the same
+        except _UNREDUCIBLE:  # it may have a pickle all the same
             self._pickled(value)
             return
         if isinstance(parts, str):

@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from lakemark._base.errors import StorageError
 from lakemark.recorder.launch import describe_error, run_entry, show_error
 from lakemark.recorder.plan import Plan, read_plan
 from lakemark.recorder.session import Session, open_session
@@ -36,6 +37,8 @@ def main() -> int:
         _conclude(session, plan, code=code, error=error)
     except KeyboardInterrupt:  # the parent settles what is written
         return _INTERRUPTED
+    except StorageError as error:
+        print(f"error: {error.message}: the end of the run was not written down", file=sys.stderr)  # noqa: T201
     return code
 
 

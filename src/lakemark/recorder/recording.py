@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from lakemark._base.errors import StorageError
 from lakemark.recorder.plan import Plan
 from lakemark.storage.objects import ObjectStore
 from lakemark.tracking.spool import Spool
@@ -50,10 +51,11 @@ class Recording:
             self._local.depth -= 1
 
     def missing(self, fact: str, why: str) -> None:
-        """Write down, once, that a fact could not be seen."""
+        """Write down, once, that a fact could not be seen; hooks end here, so this never fails."""
         if (fact, why) not in self._said:
             self._said.add((fact, why))
-            self.spool.write("missing", fact=fact, why=why)
+            with suppress(StorageError):  # on a full disk the script goes on; the command says what was not written
+                self.spool.write("missing", fact=fact, why=why)
 
     def where(self) -> str:
         """Return `file:line` of the nearest frame of the user's own code, relative to the project.

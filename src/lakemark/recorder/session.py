@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakemark._base.canonical import Json
+from lakemark._base.fields import records
 from lakemark.recorder.compute import observe_compute
 from lakemark.recorder.environment import loaded_files, observe_environment
 from lakemark.recorder.hooks import conclude_reads, install_reads
@@ -47,10 +48,13 @@ class Session:
     ----------
     recording : Recording
         Where facts go.
+    instruments : frozenset of str
+        Modules that are in this process for Lakemark's sake, not the script's.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, instruments: frozenset[str]) -> None:
         self.recording = recording
+        self.instruments = instruments
         self._started = _Clock.read()
 
     def close(self, *, status: str, exit_code: int, error: Mapping[str, Json] | None) -> None:
@@ -75,14 +79,31 @@ class Session:
 
     def _conclude(self) -> None:
         recording = self.recording
-        for fact, conclude in (("model", conclude_models), ("data", conclude_reads), ("env", _conclude_environment)):
+        steps = (("model", conclude_models), ("data", conclude_reads), ("env", self._conclude_environment))
+        for fact, conclude in steps:
             try:
                 conclude(recording)
             except Exception as failure:  # noqa: BLE001 - a fact that can't be had must not cost the run its other facts
                 recording.missing(fact, f"{type(failure).__name__}: {failure}")
 
+    def _conclude_environment(self, recording: Recording) -> None:
+        plan = recording.plan
+        cache = Path(plan.home) / "cache" / "record.json"
+        used = {name: module for name, module in sys.modules.items() if name not in self.instruments}
+        environment = observe_environment(used, cache=cache)
+        if self.instruments:
+            environment["instrument_packages"] = _others(observe_environment(cache=cache), environment)
+        recording.spool.write("environment", **environment)
+        world = World(plan)
+        for file in loaded_files(project=Path(plan.project), modules=used, cache=cache):
+            path = Path(str(file["path"]))
+            if path.is_file():
+                original = {key: world.original(value) for key, value in file.items() if isinstance(value, str)}
+                recording.spool.write("loaded", **file | original, sha256=recording.objects.put_file(path))
+        recording.spool.write("compute", **observe_compute())
 
-def open_session(plan: Plan, spool: Spool, *, seed: bool) -> Session:
+
+def open_session(plan: Plan, spool: Spool, *, seed: bool, instruments: frozenset[str] = frozenset()) -> Session:
     """Install all hooks.
 
     Parameters
@@ -93,22 +114,17 @@ def open_session(plan: Plan, spool: Spool, *, seed: bool) -> Session:
         Takes the events.
     seed : bool
         Start the global random generators at `plan.root_seed`. False where the user's program is already under way.
+    instruments : frozenset of str
+        Modules that are loaded already for our sake.
     """
     recording = Recording(plan, spool)
     with recording.quiet():
         install_models(recording, seed=seed)
         install_reads(recording)
-    return Session(recording)
+    return Session(recording, instruments=instruments)
 
 
-def _conclude_environment(recording: Recording) -> None:
-    plan = recording.plan
-    environment = observe_environment(cache=Path(plan.home) / "cache" / "record.json")
-    recording.spool.write("environment", **environment)
-    world = World(plan)
-    for file in loaded_files(project=Path(plan.project)):
-        path = Path(str(file["path"]))
-        if path.is_file():
-            original = {key: world.original(value) for key, value in file.items() if isinstance(value, str)}
-            recording.spool.write("loaded", **file | original, sha256=recording.objects.put_file(path))
-    recording.spool.write("compute", **observe_compute())
+def _others(whole: Mapping[str, Json], part: Mapping[str, Json]) -> list[Json]:
+    """Return the packages that are here for our sake: the lock needs them, since the script imports us."""
+    names = {package["name"] for package in records(part, "packages")}
+    return [package for package in records(whole, "packages") if package["name"] not in names]

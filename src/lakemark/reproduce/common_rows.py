@@ -180,10 +180,10 @@ def _pair_one(receipt: Receipt, framed: Receipt, *, metric: ChosenMetric) -> _Pa
     if not same_arguments(own, evaluation):
         raise NotHeldFixedError(f"{metric.function} is called with other arguments in one of the mixtures")
     place = number(own, "model")
-    models = records(receipt, "outputs", "models")
-    if place is None or not 0 <= int(place) < len(models):
+    models = [row for row in records(receipt, "outputs", "models") if number(row, "index") == place]
+    if place is None or not models:
         raise NotHeldFixedError(f"the values that {metric.function} got are not a model's predictions as they are")
-    model = models[int(place)]
+    model = models[0]
     if text(model, "blob") is None:
         raise NotHeldFixedError("a model was not stored: it is too large or cannot be pickled")
     if not section(evaluation, "features") or text(evaluation, "labels") is None:

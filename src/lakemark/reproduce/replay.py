@@ -136,5 +136,5 @@ def _refuse_redacted(inputs: Mapping[str, Json]) -> None:
         raise ReplayError(
             "params",
             f"an argument of {' '.join([str(entry.get('name')), *argv])} looked like a secret and was not stored",
-            hint="a secret that the script reads from a file outside of the project, such as ~/.pgpass, can be used again",
+            hint="a secret in a file outside of the project, such as ~/.pgpass, can be read again",
         )

@@ -169,18 +169,19 @@ def _level(model: Check, metrics: Check, predictions: Comparison | None) -> tupl
     if model.same:
         return Level.SAME_MODEL, None
     if predictions is None:
-        if model.same is None and metrics.same:
-            return Level.NUMERICALLY_EQUAL, "no fitted model and no predictions were seen; the metrics are equal"
-        if model.same is None and metrics.same is None:
-            return (
-                Level.DIFFERS,
-                "there is nothing to compare: no metrics, no predictions and no fitted model were seen",
-            )
-        return Level.DIFFERS, None
+        return _level_by_metrics(model, metrics)
     if predictions.equal:
         return Level.SAME_PREDICTIONS, None
     if predictions.max_abs_diff <= TOLERANCE * predictions.scale and not predictions.flips:
         return Level.NUMERICALLY_EQUAL, None
+    return Level.DIFFERS, None
+
+
+def _level_by_metrics(model: Check, metrics: Check) -> tuple[Level, str | None]:
+    if model.same is None and metrics.same:
+        return Level.NUMERICALLY_EQUAL, "no fitted model and no predictions were seen; the metrics are equal"
+    if model.same is None and metrics.same is None:
+        return Level.DIFFERS, "there is nothing to compare: no metrics, no predictions and no fitted model were seen"
     return Level.DIFFERS, None
 
 
@@ -221,7 +222,7 @@ def _described(inputs: Mapping[str, Json]) -> dict[str, str]:
     params = section(section(inputs, "params"), "values")
     return {
         "code": f"snapshot {short(str(code.get('tree')))}"
-        + (" (uncommitted changes included)" if code.get("dirty") else ""),
+        + (" (uncommitted changes included)" if code.get("dirty") and code.get("commit") else ""),
         "environment": f"Python {text(env, 'python', 'version')}, {len(records(env, 'packages'))} locked packages",
         "data": ", ".join(read) or "nothing was read",
         "params": ", ".join(f"{key}={value}" for key, value in params.items()) or "none",
@@ -231,15 +232,23 @@ def _described(inputs: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _metrics_check(a: Mapping[str, Json], b: Mapping[str, Json]) -> Check:
-    old = [(str(row["key"]), row["value"]) for row in records(a, "metrics")]
-    new = [(str(row["key"]), row["value"]) for row in records(b, "metrics")]
+    """Compare every point of the metrics that the original has; a replay may see more, where it is watched longer."""
+    old, new = (_points(outputs) for outputs in (a, b))
     if not old:
         return Check("metrics", same=None, detail="none were seen")
-    if old == new:
-        return Check("metrics", same=True, detail=", ".join(f"{key} {_figure(value)}" for key, value in old[-3:]))
-    others = dict(new)
-    moved = [f"{key} {_figure(value)} -> {_figure(others.get(key))}" for key, value in old if others.get(key) != value]
-    return Check("metrics", same=False, detail=", ".join(moved[:3]) or "not as many as before")
+    moved = [key for key, values in old.items() if new.get(key) != values]
+    if not moved:
+        said = [f"{key} {_figure(values[-1])}" for key, values in old.items()]
+        return Check("metrics", same=True, detail=", ".join(said[-3:]))
+    said = [f"{key} {_figure(old[key][-1])} -> {_figure(new[key][-1]) if key in new else 'none'}" for key in moved]
+    return Check("metrics", same=False, detail=", ".join(said[:3]))
+
+
+def _points(outputs: Mapping[str, Json]) -> dict[str, list[Json]]:
+    points: dict[str, list[Json]] = {}
+    for row in records(outputs, "metrics"):
+        points.setdefault(str(row["key"]), []).append(row["value"])
+    return points
 
 
 def _figure(value: Json) -> str:

@@ -178,4 +178,6 @@ def _hint(said: str) -> str:
         return f"another process held it for {BUSY_SECONDS} s; try again when that one has ended"
     if "full" in said:
         return "make room on the disk and try again; nothing was half written"
+    if "I/O" in said:
+        return "the disk may be full: df tells; nothing was half written"
     return "the folder must exist and be writable"

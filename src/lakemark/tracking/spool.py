@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lakemark._base.canonical import Json
 from lakemark._base.clock import now_ms
+from lakemark._base.errors import StorageError
 
 __all__ = ["EVENTS_NAME", "Spool", "is_held", "read_events"]
 
@@ -30,13 +31,21 @@ class Spool:
     ----------
     folder : Path
         `spool/RUN` in the home; made where it is missing.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
-        self._handle = os.open(folder / EVENTS_NAME, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(folder / EVENTS_NAME, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise self._failure(error) from error
         fcntl.flock(self._handle, fcntl.LOCK_SH)
         self._torn = not _ends_whole(self._handle)
 
@@ -49,6 +58,11 @@ class Spool:
             What happened, for example `"metric"`.
         **fields : Json
             Its data. NaN and infinities are allowed: the spool is read by Python's `json` only.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full: the event is not written then, those before it are.
         """
         line = json.dumps({"event": event, "at": now_ms(), **fields}, separators=(",", ":")) + "\n"
         data = line.encode()
@@ -56,9 +70,18 @@ class Spool:
             if self._torn:  # a write before this one stopped half way: what follows must not join it
                 data = b"\n" + data
             self._torn = True
-            while data:
-                data = data[os.write(self._handle, data) :]
+            try:
+                while data:
+                    data = data[os.write(self._handle, data) :]
+            except OSError as error:
+                raise self._failure(error) from None
             self._torn = False
+
+    def _failure(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.folder / EVENTS_NAME}: {error.strerror}",
+            hint="make room on the disk, or make it writable; what was written before is kept",
+        )
 
     def sync(self) -> None:
         """Wait until the disk has all events."""
@@ -83,10 +106,11 @@ def read_events(folder: Path, *, offset: int = 0) -> Iterator[tuple[int, Mapping
     offset : int, default 0
         Bytes to skip: the end offset of the last event that is already known.
     """
-    path = folder / EVENTS_NAME
-    if not path.exists():
+    try:
+        file = (folder / EVENTS_NAME).open("rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):

@@ -83,7 +83,7 @@ def test_odd_pandas_frames_round_trip_one_way_or_the_other(frame: pd.DataFrame) 
 
 @pytest.mark.parametrize("absent", [np.nan, None])
 def test_none_stays_none_and_nan_stays_nan(absent: float | None) -> None:
-    frame = pd.DataFrame({"text": np.array(["x"] * 150 + [absent], object)})
+    frame = pd.DataFrame({"text": pd.Series(["x"] * 150 + [absent], dtype=object)})
     again = load(*keep(frame))
 
     assert isinstance(again, pd.DataFrame)

@@ -109,7 +109,7 @@ class Workbench:
             return {"metrics": [{"key": "mae", "value": value, "step": 0}]}
         return {
             "metrics": [{"key": "mae", "value": value, "step": 0}],
-            "models": [{"blob": None if tree == "large" else self.objects.put(pickle.dumps(model))}],
+            "models": [{"index": 0, "blob": None if tree == "large" else self.objects.put(pickle.dumps(model))}],
             "trainings": [{"model": 0, "row_hashes": self.put(np.unique(hash_rows(rows[learned])))}],
             "evaluations": [
                 {
