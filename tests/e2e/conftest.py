@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+
+from lakemark.config.home import create_home
+from lakemark.tracking.store import open_store
 
 LAKEMARK = Path(sys.executable).with_name("lakemark")
 
@@ -36,12 +44,44 @@ class Project:
 
     folder: Path
 
-    def run(self, *arguments: str, expect: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `lakemark` with these arguments, and check its exit code unless `expect` is None."""
+    @property
+    def home(self) -> Path:
+        """The home's folder."""
+        return self.folder / ".lakemark"
+
+    def run(
+        self, *arguments: str, expect: int | None = 0, cwd: str = ".", said: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `lakemark` with these arguments, and check its exit code unless `expect` is None.
+
+        Parameters
+        ----------
+        *arguments : str
+            Behind `lakemark`.
+        expect : int or None
+            The exit code.
+        cwd : str
+            Where, relative to the project.
+        said : str, optional
+            What stands in its standard input.
+        **environment : str
+            Variables beside those of the tests.
+        """
+        return self._call([str(LAKEMARK), *arguments], expect=expect, cwd=cwd, said=said, environment=environment)
+
+    def python(self, *arguments: str, expect: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a plain `python` with these arguments."""
+        return self._call([sys.executable, *arguments], expect=expect, cwd=".", said=None, environment=environment)
+
+    def _call(
+        self, command: list[str], *, expect: int | None, cwd: str, said: str | None, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [str(LAKEMARK), *arguments],
-            cwd=self.folder,
+            command,
+            cwd=self.folder / cwd,
             env={**os.environ, **environment},
+            input=said,
+            stdin=subprocess.DEVNULL if said is None else None,
             capture_output=True,
             text=True,
             timeout=300,
@@ -51,9 +91,26 @@ class Project:
             assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start `lakemark` as the leader of a process group, as a shell does."""
+        return subprocess.Popen(
+            [str(LAKEMARK), *arguments],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
     def json(self, *arguments: str, expect: int | None = 0) -> Any:
         """Run `lakemark` with `--json` and return what it printed."""
         return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
+
+    def runs(self, *arguments: str) -> Any:
+        """Return the runs that `lakemark runs` lists."""
+        return self.json("runs", *arguments)["runs"]
 
     def receipt(self, run: str) -> Any:
         """Return the receipt of a run."""
@@ -79,6 +136,23 @@ class Project:
         """Run git."""
         return subprocess.run(["git", *arguments], cwd=self.folder, capture_output=True, text=True, check=True).stdout
 
+    def check_database(self) -> None:
+        """Check that the metadata database is whole and that nothing waits to be settled."""
+        with sqlite3.connect(self.home / "lakemark.db") as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+        assert list((self.home / "spool").iterdir()) == []
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
+    """Wait until a process has written a file, and return what it wrote."""
+    until = time.monotonic() + 300
+    while not (path.exists() and path.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"no {path}"
+        time.sleep(0.01)
+    return path.read_text()
+
 
 def sales(rows: int, *, start: int = 0) -> pa.Table:
     """Return rows whose `z` follows `x` and `y` closely."""
@@ -94,23 +168,53 @@ def sales(rows: int, *, start: int = 0) -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of rebuilt environments for all projects of the session."""
-    return tmp_path_factory.mktemp("cache")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh home to copy; its cache of rebuilt environments is one for all projects of the session."""
+    made = create_home(tmp_path_factory.mktemp("template"))
+    open_store(made).database.close()
+    made.cache.rmdir()
+    made.cache.symlink_to(tmp_path_factory.mktemp("cache"), target_is_directory=True)
+    return made.path
 
 
-@pytest.fixture
-def project(tmp_path: Path, cache: Path) -> Project:
-    """A fresh project."""
-    made = Project(tmp_path / "project")
+def make_project(folder: Path, home: Path) -> Project:
+    """Make a project with a script, a repository and a home, and without a table."""
+    made = Project(folder)
     made.write("train.py", TRAIN)
     made.write(".gitignore", "data/\n")
     made.git("init", "--quiet", "--initial-branch=main")
     made.git("add", ".")
     made.git("commit", "--quiet", "--message", "Start")
-    made.run("init")
-    home = made.folder / ".lakemark"
-    (home / "cache").rmdir()
-    (home / "cache").symlink_to(cache, target_is_directory=True)
+    shutil.copytree(home, made.home, symlinks=True)
+    return made
+
+
+@pytest.fixture
+def project(tmp_path: Path, home: Path) -> Project:
+    """A fresh project with a table of one version."""
+    made = make_project(tmp_path / "project", home)
     made.land()
     return made
+
+
+@pytest.fixture
+def bare(tmp_path: Path, home: Path) -> Project:
+    """A fresh project without a table."""
+    return make_project(tmp_path / "project", home)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Project:
+    """A project without a table, for the tests of one module that do not get in each other's way."""
+    return make_project(tmp_path_factory.mktemp("shared") / "project", home)
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Takes the processes that a test starts, and ends what is left of them."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -40,7 +40,7 @@ def example_events() -> list[Event]:
             "event": "read_file", "at": 1_006, "path": "/p/a.csv", "size": 1, "sha256": SHA, "stored": True,
             "via": "open", "how": "observed",
         },
-        {"event": "metric", "at": 1_007, "key": "rmse", "value": math.nan, "step": 0, "timestamp": 7, "how": "observed"},
+        {"event": "metric", "at": 7, "key": "rmse", "value": math.nan, "step": 0, "timestamp": 7, "how": "observed"},
         {
             "event": "environment", "at": 1_008,
             "python": {"version": "3.11.7", "implementation": "cpython", "soabi": "cpython-311"},

@@ -63,7 +63,7 @@ class Broken(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         if self.tell():
             raise OSError(28, "No space left on device")
-        return super().read(10)
+        return super().read(min(size or 10, 10))
 
 
 def test_a_write_that_fails_leaves_no_litter(objects: ObjectStore) -> None:
