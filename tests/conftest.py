@@ -24,7 +24,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("LAKEMARK_", "GIT_", "XDG_"))]:
             if name != "GIT_SSL_CAINFO":
                 patch.delenv(name)
-        for name in ("PYTHONHASHSEED", "PYTHONPATH"):
+        # parallel workers are given the width of the terminal, which would cut what commands print
+        for name in ("COLUMNS", "LINES", "NO_COLOR", "PYTHONHASHSEED", "PYTHONPATH"):
             patch.delenv(name, raising=False)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

@@ -133,20 +133,21 @@ def find_repository(start: Path) -> Repository | None:
         If git is missing, or refuses the repository (it belongs to another user, it is damaged).
     """
     asked = ("--show-toplevel", "--git-common-dir", "--git-path", "index", "--git-path", "objects")
+    head = ("--revs-only", "HEAD^{commit}")  # says nothing before the first commit
     try:
-        answer = git_text(start, "rev-parse", "--path-format=absolute", *asked, "--show-object-format")
+        answer = git_text(start, "rev-parse", "--path-format=absolute", *asked, "--show-object-format", *head)
     except GitError as error:
         if "not a git repository" in error.message or "must be run in a work tree" in error.message:
             return None
         raise
-    top, git_dir, index, objects, object_format = os.fsdecode(answer).rstrip("\n").split("\n")
+    top, git_dir, index, objects, object_format, *commit = os.fsdecode(answer).rstrip("\n").split("\n")
     return Repository(
         top=Path(top),
         git_dir=Path(git_dir),
         index=Path(index),
         objects=Path(objects),
         object_format=object_format,
-        head=_head(start),
+        head=commit[0] if commit else None,
         settings=_core_settings(start),
     )
 
@@ -223,15 +224,6 @@ def _settings_text(repository: Repository) -> str:
     if sha256:
         lines += ["[extensions]", "objectFormat = sha256"]
     return "\n".join(lines) + "\n"
-
-
-def _head(folder: Path) -> str | None:
-    try:
-        return git_text(folder, "rev-parse", "--quiet", "--verify", "HEAD^{commit}").decode().strip()
-    except GitError as error:
-        if error.context.get("exit_code") == 1:  # --quiet: no such commit, which is no failure before the first one
-            return None
-        raise
 
 
 def _core_settings(folder: Path) -> dict[str, str]:

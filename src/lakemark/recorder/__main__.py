@@ -17,6 +17,7 @@ from lakemark._base.errors import StorageError
 from lakemark.recorder.launch import describe_error, run_entry, show_error
 from lakemark.recorder.plan import Plan, read_plan
 from lakemark.recorder.session import Session, open_session
+from lakemark.recorder.stdin import watch_stdin
 from lakemark.tracking.spool import Spool
 
 _INTERRUPTED = 130
@@ -30,6 +31,7 @@ def main() -> int:
     _die_with_parent()
     process = os.getpid()
     session = open_session(plan, Spool(plan.spool), seed=True)
+    watch_stdin(session.recording)
     code, error = _run(plan)
     if os.getpid() != process:  # a forked child that came to the script's end: the run is its parent's
         return code

@@ -18,7 +18,7 @@ from lakemark.recorder.compute import thread_pools
 from lakemark.recorder.distributions import Distribution, InstalledDistributions
 from lakemark.recorder.secrets import is_secret
 
-__all__ = ["loaded_files", "observe_environment"]
+__all__ = ["find_installed", "loaded_files", "observe_environment"]
 
 _OURS = "lakemark"
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -26,8 +26,19 @@ _STANDARD = str(Path(os.__file__).parent) + os.sep
 _SITES = ("site-packages", "dist-packages")
 
 
+def find_installed(*, cache: Path | None = None) -> InstalledDistributions:
+    """Return the distributions on this process's import path.
+
+    Parameters
+    ----------
+    cache : Path, optional
+        A file that remembers which installed files were verified, so that a second run only looks at their times.
+    """
+    return InstalledDistributions(_import_path(), cache=cache)
+
+
 def observe_environment(
-    modules: Mapping[str, ModuleType] | None = None, *, cache: Path | None = None
+    modules: Mapping[str, ModuleType] | None = None, *, installed: InstalledDistributions | None = None
 ) -> dict[str, Json]:
     """Return the environment of this process, as the receipt spells it but for the lock.
 
@@ -35,8 +46,8 @@ def observe_environment(
     ----------
     modules : mapping of str to module, optional
         The loaded modules; `sys.modules` where not given. Only what is among them is asked or listed.
-    cache : Path, optional
-        A file that remembers which installed files were verified, so that a second run only looks at their times.
+    installed : InstalledDistributions, optional
+        From `find_installed`, which is called where it is not given.
 
     Returns
     -------
@@ -50,7 +61,7 @@ def observe_environment(
     The first call reads every file of the packages (about 2 ms per MiB); later ones cost a `stat` per file.
     """
     loaded = sys.modules if modules is None else modules
-    installed = InstalledDistributions(_import_path(), cache=cache)
+    installed = installed or find_installed()
     used = {owner.name for _, path in _module_files(loaded) if (owner := installed.owner(path)) is not None}
     packages: list[Json] = []
     for distribution in installed.with_requirements(used - {_OURS}):
@@ -82,7 +93,10 @@ def observe_environment(
 
 
 def loaded_files(
-    *, project: Path, modules: Mapping[str, ModuleType] | None = None, cache: Path | None = None
+    *,
+    project: Path,
+    modules: Mapping[str, ModuleType] | None = None,
+    installed: InstalledDistributions | None = None,
 ) -> list[dict[str, Json]]:
     """Return the files that the script loaded and that no index can give back.
 
@@ -95,7 +109,7 @@ def loaded_files(
         The project folder: where a file's place for imports is not known otherwise, it is this.
     modules : mapping of str to module, optional
         The loaded modules; `sys.modules` where not given.
-    cache : Path, optional
+    installed : InstalledDistributions, optional
         As for `observe_environment`.
 
     Returns
@@ -106,7 +120,7 @@ def loaded_files(
         are left out.
     """
     loaded = sys.modules if modules is None else modules
-    installed = InstalledDistributions(_import_path(), cache=cache)
+    installed = installed or find_installed()
     files: dict[str, dict[str, Json]] = {}
     local: dict[str, Distribution] = {}
     for name, path in _module_files(loaded):

@@ -27,17 +27,17 @@ def run_entry(entry: EntryPoint) -> None:
     """
     if entry.kind == "module":
         code, spec = _module_code(entry.name)
-        path = spec.origin or entry.name
-        _enter_main(path, spec=spec, package=spec.parent or "")
+        called = spec.origin or entry.name
+        _enter_main(called, spec=spec, package=spec.parent or "")
         sys.path.insert(0, str(Path.cwd()))
     else:
-        path = entry.name
-        with io.open_code(str(Path(path).resolve())) as file:
+        called, path = entry.name, Path(entry.name).absolute()
+        with io.open_code(str(path)) as file:
             source = file.read()
-        code = compile(source, path, "exec", dont_inherit=True)
-        _enter_main(path, spec=None, package=None)
-        sys.path.insert(0, str(Path(path).resolve().parent))
-    sys.argv = [path, *entry.argv]
+        code = compile(source, str(path), "exec", dont_inherit=True)
+        _enter_main(str(path), spec=None, package=None)
+        sys.path.insert(0, str(path.resolve().parent))
+    sys.argv = [called, *entry.argv]
     exec(code, sys.modules["__main__"].__dict__)  # noqa: S102 - running the user's script is what this is for
 
 

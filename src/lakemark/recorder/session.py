@@ -18,7 +18,7 @@ from pathlib import Path
 from lakemark._base.canonical import Json
 from lakemark._base.fields import records
 from lakemark.recorder.compute import observe_compute
-from lakemark.recorder.environment import loaded_files, observe_environment
+from lakemark.recorder.environment import find_installed, loaded_files, observe_environment
 from lakemark.recorder.hooks import conclude_reads, install_reads
 from lakemark.recorder.imports import uninstall
 from lakemark.recorder.modelhooks import conclude_models, install_models
@@ -88,14 +88,14 @@ class Session:
 
     def _conclude_environment(self, recording: Recording) -> None:
         plan = recording.plan
-        cache = Path(plan.home) / "cache" / "record.json"
+        installed = find_installed(cache=Path(plan.home) / "cache" / "record.json")
         used = {name: module for name, module in sys.modules.items() if name not in self.instruments}
-        environment = observe_environment(used, cache=cache)
+        environment = observe_environment(used, installed=installed)
         if self.instruments:
-            environment["instrument_packages"] = _others(observe_environment(cache=cache), environment)
+            environment["instrument_packages"] = _others(observe_environment(installed=installed), environment)
         recording.spool.write("environment", **environment)
         world = World(plan)
-        for file in loaded_files(project=Path(plan.project), modules=used, cache=cache):
+        for file in loaded_files(project=Path(plan.project), modules=used, installed=installed):
             path = Path(str(file["path"]))
             if path.is_file():
                 original = {key: world.original(value) for key, value in file.items() if isinstance(value, str)}

@@ -15,7 +15,7 @@ import pytest
 
 from lakemark._base.canonical import Json, canonical
 from lakemark.recorder.distributions import InstalledDistributions, normalize_name
-from lakemark.recorder.environment import loaded_files, observe_environment
+from lakemark.recorder.environment import find_installed, loaded_files, observe_environment
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_loaded_packages_and_what_they_need_are_listed(site: Path) -> None:
 
 
 def test_this_very_process(tmp_path: Path) -> None:
-    environment = observe_environment(cache=tmp_path / "cache.json")
+    environment = observe_environment(installed=find_installed(cache=tmp_path / "cache.json"))
     assert {"python", "platform", "packages", "libraries", "instrument", "how"} == set(environment)
     python = environment["python"]
     assert isinstance(python, dict)
@@ -99,39 +99,46 @@ def test_an_edited_a_missing_and_an_untouched_file(site: Path, tmp_path: Path, *
     cache = tmp_path / "cache" / "c.json" if cached else None
     install(site, "thing", files={"thing/__init__.py": "a = 1", "thing/b.py": "b", "thing/c.py": "c", "thing/d,e": ""})
     modules = {"thing": module("thing", site / "thing" / "__init__.py")}
-    before = packages(observe_environment(modules, cache=cache))["thing"]
+    before = packages(observe_environment(modules, installed=find_installed(cache=cache)))["thing"]
     assert before["modified"] == []
     (site / "thing" / "__init__.py").write_text("a = 2")
     (site / "thing" / "c.py").unlink()
     (site / "thing-1.0.dist-info" / "INSTALLER").write_text("uv")
-    after = packages(observe_environment(modules, cache=cache))["thing"]
+    after = packages(observe_environment(modules, installed=find_installed(cache=cache)))["thing"]
     assert after["modified"] == ["thing/__init__.py", "thing/c.py"]
     assert after["record_sha256"] == before["record_sha256"]
-    assert packages(observe_environment(modules, cache=cache))["thing"] == after
+    assert packages(observe_environment(modules, installed=find_installed(cache=cache)))["thing"] == after
 
 
 def test_an_edit_that_hides_its_time_is_found(site: Path, tmp_path: Path) -> None:
     install(site, "thing", files={"thing.py": "a = 1"})
     modules = {"thing": module("thing", site / "thing.py")}
-    assert packages(observe_environment(modules, cache=tmp_path / "c"))["thing"]["modified"] == []
+    assert (
+        packages(observe_environment(modules, installed=find_installed(cache=tmp_path / "c")))["thing"]["modified"]
+        == []
+    )
     (site / "thing.py").write_text("a = 2")
     os.utime(site / "thing.py", (1_600_000_000, 1_600_000_000))
-    assert packages(observe_environment(modules, cache=tmp_path / "c"))["thing"]["modified"] == ["thing.py"]
+    assert packages(observe_environment(modules, installed=find_installed(cache=tmp_path / "c")))["thing"][
+        "modified"
+    ] == ["thing.py"]
 
 
 def test_the_cache_spares_reading_and_may_be_lost_or_broken(site: Path, tmp_path: Path) -> None:
     install(site, "thing", files={"thing.py": "a = 1"})
     modules = {"thing": module("thing", site / "thing.py")}
     cache = tmp_path / "c.json"
-    expected = observe_environment(modules, cache=cache)
+    expected = observe_environment(modules, installed=find_installed(cache=cache))
     known = json.loads(cache.read_text())
     (entry,) = known["verified"].values()
     entry["modified"] = ["from the cache"]
     cache.write_text(json.dumps(known))
-    assert packages(observe_environment(modules, cache=cache))["thing"]["modified"] == ["from the cache"]
+    assert packages(observe_environment(modules, installed=find_installed(cache=cache)))["thing"]["modified"] == [
+        "from the cache"
+    ]
     for broken in ("", "[1]", '{"format": "older"}'):
         cache.write_text(broken)
-        assert observe_environment(modules, cache=cache) == expected
+        assert observe_environment(modules, installed=find_installed(cache=cache)) == expected
 
 
 def test_a_new_name_of_an_installed_file_is_no_change(site: Path, tmp_path: Path) -> None:
