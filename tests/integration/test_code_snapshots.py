@@ -511,9 +511,13 @@ def test_what_was_deleted_is_told(repository: Path, home: Home, tmp_path: Path) 
     git(repository, "prune", "--expire=now")
     with pytest.raises(NotFoundError, match="its ref refs/lakemark/runs/run1 was deleted"):
         restore(facts, tmp_path / "out", home=home)
+    with pytest.raises(NotFoundError, match="its ref refs/lakemark/runs/run1 was deleted"):
+        snapshot_files(facts, home=home)
     (repository / ".git").rename(tmp_path / "moved")
     with pytest.raises(NotFoundError, match="is not there any more"):
         restore(facts, tmp_path / "out", home=home)
+    with pytest.raises(NotFoundError, match="is not there any more"):
+        snapshot_files(facts, home=home)
 
 
 def test_git_missing_is_one_clear_error(repository: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

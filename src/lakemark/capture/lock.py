@@ -112,8 +112,9 @@ def make_lock(
         return _lock(text, {name: "uv is not installed, so there is no hash" for name, _ in pins})
     attempt = _Attempt(uv, python_version=python_version, until=time.monotonic() + seconds)
     text = attempt.compile(pins)
-    lock = _lock(text, attempt.missing)
-    if not attempt.offline and not attempt.late:
+    unhashed = _unhashed(text)
+    lock = _lock(text, attempt.missing | unhashed)
+    if not (attempt.offline or attempt.late or unhashed):
         _remember(remembered, lock)
     return lock
 
@@ -192,6 +193,13 @@ class _Attempt:
 def _lock(text: str, missing: Mapping[str, str]) -> Lock:
     unlocked = tuple(Unlocked(name, missing[name]) for name in sorted(missing))
     return Lock(text, sha256_bytes(text.encode()), complete=not unlocked, missing=unlocked)
+
+
+def _unhashed(text: str) -> dict[str, str]:
+    """Return the packages that stand in a lock without a hash, as those of an index that is a mere folder of files."""
+    requirements = text.replace("\\\n", " ").splitlines()
+    bare = (line.partition("==")[0].strip() for line in requirements if "==" in line and "--hash=" not in line)
+    return dict.fromkeys(bare, "the index has no hash for it")
 
 
 def _first_line(said: str) -> str:

@@ -117,8 +117,13 @@ class ObjectStore:
                 file.flush()
                 if self.durable:
                     os.fsync(handle)
-        except BaseException:
+        except BaseException as error:
             Path(name).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"an object could not be stored in {self.folder}: {error.strerror}",
+                    hint="make room on the disk and try again; nothing was half written",
+                ) from error
             raise
 
     def _admit(self, incoming: Path, digest: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,20 @@ def test_without_uv_there_are_versions_and_no_hashes(tmp_path: Path) -> None:
 def test_no_packages_at_all(tmp_path: Path) -> None:
     lock = make_lock([], cache=tmp_path, python_version="3.11.7")
     assert (lock.text, lock.complete) == ("", True)
+
+
+def test_an_index_without_hashes_makes_no_complete_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "pebble-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("pebble-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pebble\nVersion: 1.0\n")
+        wheel.writestr("pebble-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("pebble-1.0.dist-info/RECORD", "")
+    for name, value in {
+        "UV_FIND_LINKS": str(tmp_path),
+        "UV_NO_INDEX": "1",
+        "UV_CACHE_DIR": str(tmp_path / "uv"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    lock = make_lock(packages("pebble==1.0"), cache=tmp_path, python_version="3.11.7")
+    assert (lock.text, lock.complete) == ("pebble==1.0\n", False)
+    assert [(entry.name, entry.why) for entry in lock.missing] == [("pebble", "the index has no hash for it")]
+    assert not (tmp_path / "locks").exists()
