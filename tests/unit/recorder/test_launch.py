@@ -39,7 +39,7 @@ def test_a_script_finds_itself_as_main_with_its_folder_first_on_the_path(tmp_pat
     (tmp_path / "sub" / "script.py").write_text(SCRIPT)
     (tmp_path / "sub" / "beside.py").write_text("VALUE = 7")
     done = launch(tmp_path, "script", "sub/script.py", "--a", "b c")
-    assert done.stdout == "['sub/script.py', '--a', 'b c'] sub/script.py 7 None True\n"
+    assert done.stdout == f"['sub/script.py', '--a', 'b c'] {tmp_path}/sub/script.py 7 None True\n"
 
 
 def test_a_module_runs_as_python_m_runs_it(tmp_path: Path) -> None:
@@ -69,5 +69,5 @@ def test_an_error_is_shown_with_the_users_frames_only(tmp_path: Path) -> None:
 def test_a_syntax_error_is_shown_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("x = 1\nif\n")
     done = launch(tmp_path, "script", "script.py")
-    assert 'File "script.py", line 2' in done.stderr
+    assert f'File "{tmp_path}/script.py", line 2' in done.stderr
     assert "SyntaxError" in done.stderr
