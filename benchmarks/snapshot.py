@@ -6,6 +6,7 @@ CPU seconds of this process and its children. Run: `python benchmarks/snapshot.p
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import resource
@@ -44,6 +45,7 @@ def make_project(folder: Path, *, scene: str, count: int) -> None:
     git(folder, "init", "-q")
     git(folder, "config", "user.name", "a")
     git(folder, "config", "user.email", "a@b")
+    git(folder, "config", "gc.auto", "0")  # which would go on in the background
     if scene == "tracked":
         git(folder, "add", "-A")
     git(folder, "commit", "-q", "--allow-empty", "-m", "all")
@@ -83,22 +85,25 @@ CONTENDERS: dict[str, Callable[[Path, Home, int], None]] = {
 }
 
 
-def measure(scene: str, count: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Return for each contender the cost of the first time, and the median of the later ones, in its own project."""
+def measure(kept: Path, *, scene: str, count: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Return for each contender the cost of the first time, and the median of the later ones, in its own project.
+
+    Projects are kept until the end: for minutes ext4 makes new files at a high price where many were deleted.
+    """
     figures = {}
     for contender, action in CONTENDERS.items():
         if scene == "no repository" and contender != "lakemark":
             continue
-        with tempfile.TemporaryDirectory() as name:
-            project = Path(name) / "project"
-            make_project(project, scene=scene, count=count)
-            home = create_home(Path(name))
-            taken = []
-            for number in range(rounds + 1):
-                before = cpu_seconds()
-                action(project, home, number)
-                taken.append(cpu_seconds() - before)
-            figures[contender] = (taken[0], statistics.median(taken[1:]))
+        folder = Path(tempfile.mkdtemp(dir=kept))
+        project = folder / "project"
+        make_project(project, scene=scene, count=count)
+        home = create_home(folder)
+        taken = []
+        for number in range(rounds + 1):
+            before = cpu_seconds()
+            action(project, home, number)
+            taken.append(cpu_seconds() - before)
+        figures[contender] = (taken[0], statistics.median(taken[1:]))
     return figures
 
 
@@ -112,9 +117,9 @@ def main() -> None:
     print(f"CPU seconds; first = nothing is stored yet, later = median of {options.rounds} more\n")
     print("| files | scene | contender | first | later | later / lakemark | later per 1,000 files |")
     print("|---|---|---|---|---|---|---|")
-    for count in options.counts:
-        for scene in SCENES:
-            figures = measure(scene, count, options.rounds)
+    with tempfile.TemporaryDirectory() as kept:
+        for count, scene in itertools.product(options.counts, SCENES):
+            figures = measure(Path(kept), scene=scene, count=count, rounds=options.rounds)
             ours = figures["lakemark"][1]
             for contender, (first, later) in figures.items():
                 ratio = f"{later / ours:.2f}" if ours else "-"

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,12 @@ class Project:
         return self.folder / ".lakemark"
 
     def run(
-        self, *arguments: str, expect: int | None = 0, cwd: str = ".", said: str | None = None, **environment: str
+        self,
+        *arguments: str,
+        expect: int | None = 0,
+        cwd: str = ".",
+        said: str | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run `lakemark` with these arguments, and check its exit code unless `expect` is None.
 
@@ -74,7 +79,13 @@ class Project:
         return self._call([sys.executable, *arguments], expect=expect, cwd=".", said=None, environment=environment)
 
     def _call(
-        self, command: list[str], *, expect: int | None, cwd: str, said: str | None, environment: dict[str, str]
+        self,
+        command: list[str],
+        *,
+        expect: int | None,
+        cwd: str,
+        said: str | None,
+        environment: Mapping[str, str],
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             command,

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import Project, wait_for
 
+from lakemark.config.home import Home
+from lakemark.tracking.records import Run
+from lakemark.tracking.store import open_store
+
 pytestmark = pytest.mark.slow
 
 SLOW = """\
@@ -23,11 +27,13 @@ for step in range(points):
     lakemark.log_metric("loss", 1 / (step + 1), step=step)
 with open("ready", "w") as file:
     file.write(str(os.getpid()))
-time.sleep(600)
+time.sleep(120)
 """
 
 
-def start_slow(project: Project, started: list[subprocess.Popen[str]], points: int) -> tuple[subprocess.Popen[str], int]:
+def start_slow(
+    project: Project, started: list[subprocess.Popen[str]], points: int
+) -> tuple[subprocess.Popen[str], int]:
     """Start a run that waits after so many metrics; return the command's process and the script's id."""
     project.write("slow.py", SLOW)
     process = project.start("run", "--name", "slow", "slow.py", str(points))
@@ -108,14 +114,18 @@ def test_interrupting_from_the_keyboard(bare: Project, started: list[subprocess.
     (run,) = bare.runs()
     assert (run["status"], run["metrics"]) == ("KILLED", {"loss": 1 / 3})
     error = bare.receipt("slow")["outputs"]["error"]
-    assert (error["type"], error["frames"][-1]["file"], error["frames"][-1]["line"]) == ("KeyboardInterrupt", "slow.py", 9)
+    assert (error["type"], error["frames"][-1]["file"], error["frames"][-1]["line"]) == (
+        "KeyboardInterrupt",
+        "slow.py",
+        9,
+    )
     bare.check_database()
 
 
 def test_a_script_may_end_well_when_it_is_interrupted(bare: Project, started: list[subprocess.Popen[str]]) -> None:
     bare.write(
         "patient.py",
-        "import time\ntry:\n    open('ready', 'w').write('1')\n    time.sleep(600)\n"
+        "import time\ntry:\n    open('ready', 'w').write('1')\n    time.sleep(120)\n"
         "except KeyboardInterrupt:\n    print('stopped early')\n",
     )
     command = bare.start("run", "patient.py")
@@ -136,7 +146,7 @@ def test_interrupting_a_reproduction_leaves_no_scratch_folder(
         "waits.py",
         f"import os, time\nif os.getcwd() != {str(bare.folder)!r}:\n"
         f"    open({str(tmp_path / 'outside')!r}, 'w').write('1')\n    open('ready', 'w').write('1')\n"
-        "    time.sleep(600)\n",
+        "    time.sleep(120)\n",
     )
     bare.run("run", "--name", "waits", "waits.py")
     command = bare.start("reproduce", "waits", TMPDIR=str(scratch))
@@ -152,3 +162,20 @@ def test_interrupting_a_reproduction_leaves_no_scratch_folder(
     assert not (tmp_path / "outside").exists()
     assert {run["kind"]: run["status"] for run in bare.runs("--all")} == {"run": "FINISHED", "replay": "KILLED"}
     bare.check_database()
+
+
+def test_what_cannot_be_settled_is_in_nobodys_way(bare: Project) -> None:
+    store = open_store(Home(bare.home))
+    for name in ("lost", "damaged"):
+        gone = Run(run_id=name[0] * 32, experiment="default", started_ms=1, name=name, pid=2**22 + 1, process_start="0")
+        store.create_run(gone)
+    store.database.close()
+    damaged = bare.write(f".lakemark/spool/{'d' * 32}/events.jsonl", '{"event": "created", "at": 1}\n')
+
+    done = bare.run("runs")
+    assert f"warning: run dddddddd could not be settled and stays in {damaged.parent}: KeyError: " in done.stderr
+    assert {line.split()[1]: line.split()[2] for line in done.stdout.splitlines()[1:]} == {
+        "lost": "interrupted",
+        "damaged": "running",
+    }
+    assert damaged.exists()

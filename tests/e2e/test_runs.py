@@ -47,12 +47,12 @@ def test_two_runs_at_once_each_pin_what_they_read(project: Project) -> None:
 
 def test_eight_runs_at_once_in_a_home_that_is_not_there_yet(bare: Project) -> None:
     bare.write("tiny.py", "import sys\nimport lakemark\nlakemark.log_metric('number', int(sys.argv[1]))\n")
-    new = {"LAKEMARK_HOME": str(bare.folder / "other" / ".lakemark")}
+    new = str(bare.folder / "other" / ".lakemark")
     processes = [
         subprocess.Popen(
             [str(LAKEMARK), "run", "--json", "tiny.py", str(number)],
             cwd=bare.folder,
-            env={**os.environ, **new},
+            env={**os.environ, "LAKEMARK_HOME": new},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,7 +66,7 @@ def test_eight_runs_at_once_in_a_home_that_is_not_there_yet(bare: Project) -> No
         documents.append(json.loads(said))
 
     assert len({document["run_id"] for document in documents}) == 8
-    listed = json.loads(bare.run("runs", "--json", **new).stdout)["runs"]
+    listed = json.loads(bare.run("runs", "--json", LAKEMARK_HOME=new).stdout)["runs"]
     assert {run["run_id"]: run["metrics"] for run in listed} == {
         document["run_id"]: {"number": number} for number, document in enumerate(documents)
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Project
@@ -150,3 +153,34 @@ def test_worker_processes_work_and_are_no_runs(shared: Project) -> None:
     shared.run("run", "--name", "workers", "workers.py")
     assert shared.runs("--all")[0]["metrics"] == {"sum": 14.0}
     assert len(shared.runs("--all")) == before + 1
+
+
+def test_code_that_lies_outside_of_the_project(bare: Project, tmp_path: Path) -> None:
+    for name, source in {
+        "elsewhere/outer.py": "import sys\nimport beside\nsys.path.insert(0, sys.argv[1])\nimport library, lakemark\n"
+        "import extra\nlakemark.log_metric('value', beside.VALUE + library.VALUE + extra.VALUE)\n",
+        "elsewhere/beside.py": "VALUE = 1\n",
+        "library/library.py": "VALUE = 10\n",
+        "project/inner/extra.py": "VALUE = 100\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    script = os.path.relpath(tmp_path / "elsewhere" / "outer.py", bare.folder)
+    bare.run("run", "--name", "outer", script, str(tmp_path / "library"), PYTHONPATH=str(bare.folder / "inner"))
+    kept = {Path(row["path"]).name for row in bare.receipt("outer")["inputs"]["code"]["extra"]}
+    assert kept == {"outer.py", "beside.py", "library.py"}
+    assert "3 loaded files lie outside of the snapshot and are kept" in bare.run("show", "outer").stdout
+
+    shutil.rmtree(tmp_path / "elsewhere")
+    (tmp_path / "library" / "library.py").write_text("VALUE = 0\n")
+    verdict = bare.json("reproduce", "outer", "--level", "3")
+    assert {check["name"]: check["same"] for check in verdict["checks"]}["code"] is True
+
+
+def test_an_argument_that_is_no_text_spoils_nothing(bare: Project) -> None:
+    bare.write("tiny.py", "import sys\nimport lakemark\nlakemark.log_metric('n', len(sys.argv[1]))\n")
+    bare.run("run", "--name", "odd", "tiny.py", "a\udcff")
+    (run,) = bare.runs()
+    assert (run["metrics"], run["params"]) == ({"n": 2.0}, {"argument_1": "a\ufffd"})
+    told = bare.run("reproduce", "odd", expect=1).stdout
+    assert "params: an argument of tiny.py a\ufffd was not UTF-8, and could not be stored as it was" in told

@@ -58,9 +58,17 @@ def test_secrets_are_stored_nowhere_and_that_is_said(bare: Project, repository: 
     if repository == "private":
         (bare.folder / ".git").rename(bare.folder.parent / "git")
 
-    arguments = ("--password", f"{WORD}-a", f"--api-key={WORD}-b", f"postgresql://user:{WORD}-c@host/db", "--depth", "3")
-    variables = {"AWS_SECRET_ACCESS_KEY": f"{WORD}-d", "MY_TOKEN": f"{WORD}-e"}
-    done = bare.run("run", "--name", "secret", "search.py", *arguments, **variables)
+    arguments = (
+        "--password",
+        f"{WORD}-a",
+        f"--api-key={WORD}-b",
+        f"postgresql://user:{WORD}-c@host/db",
+        "--depth",
+        "3",
+    )
+    done = bare.run(
+        "run", "--name", "secret", "search.py", *arguments, AWS_SECRET_ACCESS_KEY=f"{WORD}-d", MY_TOKEN=f"{WORD}-e"
+    )
 
     assert done.stdout.startswith(f"given {list(arguments)} found in [] of ['events.jsonl', ")
     assert find_word(bare, without=before) == []
@@ -73,8 +81,8 @@ def test_secrets_are_stored_nowhere_and_that_is_said(bare: Project, repository: 
         "id_rsa": "private key",
     }
     assert receipt["inputs"]["data"]["files"] == []
-    assert receipt["inputs"]["params"]["values"]["depth"] == "3"
-    assert receipt["inputs"]["params"]["values"]["password"] == "<redacted>"
+    values = receipt["inputs"]["params"]["values"]
+    assert {key: values[key] for key in ("depth", "password")} == {"depth": "3", "password": "<redacted>"}
     missing = [row["why"] for row in receipt["completeness"]["missing"]]
     assert f"secret file not stored: {bare.folder}/.env (environment file)" in missing
     assert "the value of password looks like a secret and was not stored" in missing

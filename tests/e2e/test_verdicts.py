@@ -35,11 +35,9 @@ def test_noise_that_no_seed_holds_still(bare: Project) -> None:
 
 
 def test_a_metric_outside_of_the_noise_band(bare: Project) -> None:
-    bare.write("wild.py", "import os\nimport lakemark\nlakemark.log_metric('time', int.from_bytes(os.urandom(8), 'big'))\n")
     bare.write(
         "moved.py",
-        "import os\nimport lakemark\n"
-        f"lakemark.log_metric('score', 1 if os.getcwd() == {str(bare.folder)!r} else 2)\n",
+        f"import os\nimport lakemark\nlakemark.log_metric('score', 1 if os.getcwd() == {str(bare.folder)!r} else 2)\n",
     )
     bare.run("run", "--name", "moved", "moved.py")
     told = bare.run("reproduce", "moved", "--seeds", "3", expect=1).stdout
@@ -58,7 +56,8 @@ def test_a_script_with_nothing_to_compare(bare: Project) -> None:
 def test_a_replay_that_fails_says_where(bare: Project) -> None:
     bare.write(
         "here.py",
-        f"import os\nimport lakemark\nlakemark.log_metric('score', 1)\nassert os.getcwd() == {str(bare.folder)!r}, 'moved'\n",
+        "import os\nimport lakemark\nlakemark.log_metric('score', 1)\n"
+        f"assert os.getcwd() == {str(bare.folder)!r}, 'moved'\n",
     )
     bare.run("run", "--name", "here", "here.py")
     done = bare.run("reproduce", "here", expect=1)

@@ -130,7 +130,7 @@ def test_the_whole_working_copy_comes_back_byte_for_byte(repository: Path, home:
     assert os.access(tmp_path / "out" / "run.sh", os.X_OK)
     assert not os.access(tmp_path / "out" / "clean.py", os.X_OK)
     assert (tmp_path / "out" / "to_link").is_symlink()
-    assert snapshot_files(facts, home=home) == frozenset(expected)
+    assert snapshot_files(facts, home=home).keys() == set(expected)
     assert (facts.vcs, facts.dirty, facts.cwd, facts.skipped) == ("git", True, ".", ())
     assert facts.commit == git(repository, "rev-parse", "HEAD").strip()
     assert git(repository, "rev-parse", f"{facts.ref}^{{tree}}").strip() == facts.tree
@@ -447,8 +447,8 @@ def test_two_projects_in_one_home_do_not_mix(home: Home, tmp_path: Path) -> None
     write(tmp_path, {"one/a.py": "a", "two/b.py": "b"})
     one = snapshot(tmp_path / "one", home=home, run_id="run1")
     two = snapshot(tmp_path / "two", home=home, run_id="run2")
-    assert snapshot_files(one, home=home) == {"a.py"}
-    assert snapshot_files(two, home=home) == {"b.py"}
+    assert snapshot_files(one, home=home).keys() == {"a.py"}
+    assert snapshot_files(two, home=home).keys() == {"b.py"}
 
 
 def test_a_folder_of_too_many_files_is_cut_and_that_is_said(home: Home, tmp_path: Path) -> None:

@@ -98,5 +98,9 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     >>> nearest("flihgts", ["flights", "planes"])
     'flights'
     """
-    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
+    candidates = list(candidates)
+    longer = [candidate for candidate in candidates if word and candidate.startswith(word)]
+    if len(longer) == 1:
+        return longer[0]
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
     return found[0] if found else None

@@ -252,8 +252,8 @@ def restore(facts: CodeFacts, destination: Path, *, home: Home) -> None:
         git.run("checkout-index", "--all", "--force")
 
 
-def snapshot_files(facts: CodeFacts, *, home: Home) -> frozenset[str]:
-    """Return the paths of the files in a snapshot, relative to the project, posix.
+def snapshot_files(facts: CodeFacts, *, home: Home) -> dict[str, str]:
+    """Return the files in a snapshot: path relative to the project, posix, to mode and content id.
 
     Raises
     ------
@@ -269,7 +269,7 @@ def snapshot_files(facts: CodeFacts, *, home: Home) -> frozenset[str]:
             listed = git.run("ls-tree", "-r", "-z", facts.tree)
     answer = os.fsdecode(listed)
     lines = (record.partition("\t") for record in answer.split("\0")[:-1])
-    return frozenset(path for head, _, path in lines if " blob " in head)
+    return {path: head for head, _, path in lines if " blob " in head}
 
 
 def diff_trees(before: CodeFacts, after: CodeFacts, *, home: Home) -> TreeDiff:

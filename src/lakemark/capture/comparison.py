@@ -9,6 +9,7 @@ from enum import StrEnum
 from lakemark._base.canonical import Json
 from lakemark._base.fields import records, section, words
 from lakemark._base.ids import short
+from lakemark.capture.receipt import deciding_variables
 
 __all__ = ["Difference", "Part", "compare_inputs"]
 
@@ -132,7 +133,12 @@ def _code(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
             yield "entry point", f"{old} -> {new}"
     if a.get("cwd") != b.get("cwd"):
         yield "working directory", f"{a.get('cwd') or '.'} -> {b.get('cwd') or '.'}"
-    yield from _hashes(_by(a, "extra", "path"), _by(b, "extra", "path"), prefix="file outside of the snapshot ")
+    yield from _hashes(_modules(a), _modules(b), prefix="file outside of the snapshot ")
+
+
+def _modules(code: Mapping[str, Json]) -> dict[str, Mapping[str, Json]]:
+    """Return the files outside of the snapshot, without the metadata of local packages, which is no code."""
+    return {path: row for path, row in _by(code, "extra", "path").items() if ".dist-info/" not in path}
 
 
 def _hashes(a: Mapping[str, Mapping[str, Json]], b: Mapping[str, Mapping[str, Json]], *, prefix: str) -> _Named:
@@ -146,16 +152,28 @@ def _env(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
     old_python, new_python = section(a, "python").get("version"), section(b, "python").get("version")
     if old_python != new_python:
         yield "python", f"{old_python} -> {new_python}"
-    for name, old, new in _pairs(_by(a, "packages", "name"), _by(b, "packages", "name")):
+    for name, old, new in _pairs(_from_index(a), _from_index(b)):
         before, after = (old or {}).get("version"), (new or {}).get("version")
         if before != after:
             yield name, f"{before or 'not loaded'} -> {after or 'not loaded'}"
+        elif old is not None and new is not None and _is_other_build(old, new):
+            yield name, f"version {before} in both, but another build of it: its files are not the same"
         elif old is not None and new is not None and old.get("modified") != new.get("modified"):
             edited = ", ".join(words(old, "modified") or words(new, "modified"))
             yield (
                 name,
                 f"installed files were edited {'in the first' if old.get('modified') else 'in the second'}: {edited}",
             )
+
+
+def _from_index(env: Mapping[str, Json]) -> dict[str, Mapping[str, Json]]:
+    """Return the packages that an index has; the files of local ones are compared as code."""
+    return {name: row for name, row in _by(env, "packages", "name").items() if not row.get("local")}
+
+
+def _is_other_build(a: Mapping[str, Json], b: Mapping[str, Json]) -> bool:
+    before, after = a.get("record_sha256"), b.get("record_sha256")
+    return before is not None and after is not None and before != after
 
 
 def _params(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
@@ -188,6 +206,7 @@ def _compute(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
         lost = sorted({*words(a, "isa")} ^ {*words(b, "isa")})
         yield "instruction sets", f"only in one: {', '.join(lost)}"
     yield from _values(_set(section(a, "threads")), _set(section(b, "threads")))
+    yield from _values(deciding_variables(a), deciding_variables(b))
     yield from _pools(section(a, "threads"), section(b, "threads"))
 
 

@@ -18,8 +18,20 @@ import lakemark
 from lakemark._base.canonical import Json, digest
 from lakemark._base.clock import rfc3339
 from lakemark._base.fields import records, section
+from lakemark.recorder.secrets import THREAD_VARIABLES
 
-__all__ = ["SCHEMA", "Event", "Receipt", "RunFacts", "assemble", "last_described", "memo_key"]
+__all__ = [
+    "SCHEMA",
+    "Event",
+    "Receipt",
+    "RunFacts",
+    "assemble",
+    "counts_as_data",
+    "deciding_variables",
+    "is_nested",
+    "last_described",
+    "memo_key",
+]
 
 SCHEMA = "lakemark.receipt/1"
 
@@ -27,6 +39,9 @@ Event: TypeAlias = Mapping[str, Json]
 Receipt: TypeAlias = Mapping[str, Json]
 
 _META = ("event", "at")
+_SAID_ELSEWHERE = frozenset(
+    {*THREAD_VARIABLES, "LANGUAGE", "OPENBLAS_VERBOSE", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +52,14 @@ class RunFacts:
     ----------
     lock : Mapping
         `{sha256, complete, missing}` of the environment lock.
-    snapshot_files : frozenset of str
-        Paths in the code snapshot, relative to the project.
+    snapshot_files : mapping of str to str
+        Paths in the code snapshot, relative to the project, and what is there (mode and content id).
     memo_key : str, optional
         The key under which a mixture was planned; None computes it from the inputs.
     """
 
     lock: Mapping[str, Json] = field(default_factory=lambda: {"sha256": None, "complete": False, "missing": []})
-    snapshot_files: frozenset[str] = frozenset()
+    snapshot_files: Mapping[str, str] = field(default_factory=dict)
     memo_key: str | None = None
 
 
@@ -118,23 +133,36 @@ def memo_key(inputs: Mapping[str, Json]) -> str:
     code, env = section(inputs, "code"), section(inputs, "env")
     randomness, compute = section(inputs, "randomness"), section(inputs, "compute")
     data = section(inputs, "data")
-    lock = section(env, "lock")
+    lock, tables = section(env, "lock"), records(data, "tables")
     packages = [
         [package["name"], package["version"], package.get("record_sha256")] for package in records(env, "packages")
     ]
+    edited = [[package["name"], package["modified"]] for package in records(env, "packages") if package.get("modified")]
     return digest(
         {
             "tables": sorted(
-                [[t["uri"], t["requested"] is not None, t["table_id"], t["version"]] for t in records(data, "tables")],
+                [[t["uri"], t["requested"], t["table_id"], t["version"], t.get("log_identity")] for t in tables],
                 key=str,
             ),
             "files": sorted([[f["path"], f["sha256"]] for f in records(data, "files")], key=str),
-            "code": [code.get("tree"), code.get("entry"), code.get("cwd"), code.get("extra")],
-            "env": [section(env, "python").get("version"), lock.get("sha256") or sorted(packages, key=str)],
+            "code": [code.get("identity") or code.get("tree"), *(code.get(key) for key in ("entry", "cwd", "extra"))],
+            "env": [section(env, "python").get("version"), lock.get("sha256") or sorted(packages, key=str), edited],
+            "variables": deciding_variables(compute),
             "randomness": [randomness.get("root_seed"), randomness.get("hash_seed")],
             "threads": {name: value for name, value in section(compute, "threads").items() if name != "effective"},
         }
     )
+
+
+def deciding_variables(compute: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the environment variables that may change a result, and that stand nowhere else in the inputs.
+
+    Parameters
+    ----------
+    compute : mapping
+        The `compute` of a receipt's inputs.
+    """
+    return {name: value for name, value in section(compute, "env").items() if name not in _SAID_ELSEWHERE}
 
 
 def last_described(events: Sequence[Event], field: str) -> str | None:
@@ -149,6 +177,11 @@ def last_described(events: Sequence[Event], field: str) -> str | None:
     """
     said = [event.get(field) for event in events if event["event"] == "described"]
     return next((str(value) for value in reversed(said) if value is not None), None)
+
+
+def is_nested(created: Event) -> bool:
+    """Return True for a run that is a part of another, by its `created` event: it has no inputs of its own."""
+    return created.get("parent_run_id") is not None and created.get("how_started") == "api"
 
 
 def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:
@@ -181,12 +214,45 @@ def _code(known: _Events, created: Mapping[str, Json], facts: RunFacts) -> dict[
     code = known.last("code")
     project = str((code or {}).get("project") or "")
     extra: list[Json] = []
+    roots: set[str] = set()
     for file in known.of("loaded"):
+        root = str(file.get("import_root") or "")
+        if root == project or root.startswith(project + "/"):
+            roots.add(root.removeprefix(project).lstrip("/") or ".")
         relative = str(file["path"]).removeprefix(project + "/")
         if relative not in facts.snapshot_files:
             extra.append({"path": file["path"], "import_root": file.get("import_root"), "sha256": file["sha256"]})
     how: Json = code.get("how", "observed") if code else "missing"
-    return (code or {}) | {"entry": created.get("entry"), "extra": extra, "how": how}
+    return (code or {}) | {
+        "entry": created.get("entry"),
+        "extra": extra,
+        "import_roots": sorted(roots),
+        "identity": _identity(known, facts, project=project) if code else None,
+        "how": how,
+    }
+
+
+def _identity(known: _Events, facts: RunFacts, *, project: str) -> str:
+    """Return the digest of the snapshot without the data and the outputs of the script that lie in the project.
+
+    Data is compared as data, and what a run wrote is no code, though git may know both.
+    """
+    loaded = {str(file["path"]) for file in known.of("loaded")}
+    data = {str(file["path"]) for file in known.of("read_file") if file["via"] != "open"}
+    written = {str(file["path"]) for file in known.of("write_file")}
+    left_out = {path.removeprefix(project + "/") for path in (data | written) - loaded}
+    return digest([[path, found] for path, found in sorted(facts.snapshot_files.items()) if path not in left_out])
+
+
+def counts_as_data(file: Mapping[str, Json]) -> bool:
+    """Return True for a file of a receipt that is data; one of the snapshot is code unless a reader of frames read it.
+
+    Examples
+    --------
+    >>> [counts_as_data({"in_snapshot": True, "via": via}) for via in ("open", "pandas.read_csv")]
+    [False, True]
+    """
+    return not file.get("in_snapshot") or file.get("via") != "open"
 
 
 def _environment(known: _Events, facts: RunFacts) -> dict[str, Json]:
@@ -260,8 +326,7 @@ def _completeness(known: _Events, inputs: Mapping[str, Json], outputs: Mapping[s
 def _looks_for_models(known: _Events) -> bool:
     """Return True for a run whose hooks stood until its end; a nested run has none of its own."""
     created = known.last("created") or {}
-    nested = created.get("parent_run_id") is not None and created.get("how_started") == "api"
-    return known.last("finished") is not None and not nested
+    return known.last("finished") is not None and not is_nested(created)
 
 
 def _unlocked(lock: Mapping[str, Json]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakemark._base.errors import NotFoundError
+from lakemark._base.errors import NotFoundError, nearest
 from lakemark._base.ids import new_run_id
 from lakemark.capture.child import run_child
 from lakemark.capture.code import snapshot
@@ -93,12 +93,9 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
     Raises
     ------
     NotFoundError
-        If there is no such script; nothing is written then.
+        If there is no such script or interpreter; nothing is written then.
     """
-    if request.entry.kind == "script" and not (request.cwd / request.entry.name).is_file():
-        raise NotFoundError(
-            f"no script {request.entry.name} in {request.cwd}", hint="lakemark run -m NAME runs a module instead"
-        )
+    _check(request)
     run_id = new_run_id()
     spool = begin(workspace, Beginning(run_id, request.entry, request.cwd, name=request.name))
     project = write_snapshot(spool, request.cwd, home=workspace.home)
@@ -120,6 +117,21 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
     receipt = settle(workspace, run_id, status=ended_by(code))
     recover(workspace)  # runs that the script nested in this one end with its process
     return Evaluation(run_id, code, receipt)
+
+
+def _check(request: Request) -> None:
+    path = request.cwd / request.entry.name
+    if request.entry.kind == "script" and not path.is_file():
+        folder = path.parent if path.parent.is_dir() else request.cwd
+        near = nearest(path.name, [other.name for other in folder.glob("*.py")])
+        told = ": it is a folder" if path.is_dir() else f"; did you mean {near!r}?" if near else ""
+        raise NotFoundError(
+            f"no script {request.entry.name} in {request.cwd}{told}",
+            hint="lakemark run -m NAME runs a module instead",
+            nearest=near,
+        )
+    if not os.access(request.python, os.X_OK) or request.python.is_dir():
+        raise NotFoundError(f"no interpreter at {request.python}", hint="--python takes the path of a python program")
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,11 @@ def select_untracked(top: Path, names: Iterable[str], *, limits: Limits) -> Sele
         if blocked is not None:
             blocking[blocked.path] = blocked
             continue
-        size = _regular_size(top / name)
-        if size is None:
+        path = f"{top}/{name}"  # for thousands of files: a path object costs more than all that is asked of it
+        mode, size = _mode_and_size(path)
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # gone, a socket, a pipe
             continue
-        reason = is_secret(name) or (_size_reason(size, limits) or _key_reason(top / name, name))
+        reason = is_secret(name) or _size_reason(size, limits) or _key_reason(path, mode)
         if reason:
             selection.skipped.append(Skipped(name, reason, size))
         else:
@@ -216,13 +217,13 @@ def _folder_reason(folder: Path, name: str) -> str | None:
     return None
 
 
-def _regular_size(path: Path) -> int | None:
-    """Return the size of a file or symbolic link; None for what is gone or is neither (a socket, a pipe)."""
+def _mode_and_size(path: str) -> tuple[int, int]:
+    """Return both of a file, or of a symbolic link itself; zeros for what is gone."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError:
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+        return 0, 0
+    return status.st_mode, status.st_size
 
 
 def _ending(name: str) -> str:
@@ -234,15 +235,15 @@ def _size_reason(size: int, limits: Limits) -> str | None:
     return f"larger than {limits.file_bytes / 2**20:g} MiB" if size > limits.file_bytes else None
 
 
-def _key_reason(path: Path, name: str) -> str | None:
+def _key_reason(path: str, mode: int) -> str | None:
     """Look into files that may be a key by another name; and find those that cannot be read."""
-    if path.is_symlink():
+    if stat.S_ISLNK(mode):
         return None
     if not os.access(path, os.R_OK):
         return "not readable"
-    if _ending(name) not in _MAY_BE_A_KEY:
+    if _ending(path) not in _MAY_BE_A_KEY:
         return None
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a path object costs more, per file
         return is_secret_content(file.read(4096))
 
 

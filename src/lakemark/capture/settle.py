@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from lakemark._base.errors import LakemarkError, NotFoundError
 from lakemark._base.fields import records, section
 from lakemark.capture.code import CodeFacts, snapshot_files
 from lakemark.capture.lock import make_lock
-from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble, last_described
+from lakemark.capture.receipt import Event, Receipt, RunFacts, assemble, is_nested, last_described
 from lakemark.capture.workspace import Workspace
 from lakemark.tracking.processes import is_alive
 from lakemark.tracking.records import Metric, Run, RunKind, RunStatus, TableRead
@@ -29,6 +30,8 @@ from lakemark.tracking.spool import EVENTS_NAME, is_held, read_events
 from lakemark.tracking.spooled import pending_spools
 
 __all__ = ["read_receipt", "recover", "run_record", "settle"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _GRACE_MS = 60_000
 """A spool without a first event is left alone this long: its process may just be starting."""
@@ -94,7 +97,7 @@ def _settle(workspace: Workspace, folder: Path, *, status: RunStatus | None, mem
         tags={str(event["key"]): str(event["value"]) for event in events if event["event"] == "tag"},
         tables=reads,
         receipt=digest,
-        memo_key=str(receipt["inputs_digest"]),
+        memo_key=None if is_nested(events[0]) else str(receipt["inputs_digest"]),
         name=cast("str | None", receipt["name"]),
         experiment=last_described(events, "experiment"),
     )
@@ -106,18 +109,30 @@ def _settle(workspace: Workspace, folder: Path, *, status: RunStatus | None, mem
 def recover(workspace: Workspace) -> list[str]:
     """Settle every run that has ended or whose processes are gone, and return their ids.
 
-    What a killed process wrote is kept; the run is marked KILLED, which people are shown as interrupted.
+    What a killed process wrote is kept; the run is marked KILLED, which people are shown as interrupted. A run that
+    cannot be settled stays where it is, with a warning, and is in nobody's way.
     """
     recovered = []
     for folder in pending_spools(workspace.home):
-        events = [event for _, event in read_events(folder)]
-        if not events or events[0]["event"] != "created":
-            if _is_old(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-        elif _has_ended(events) or not (is_held(folder) or _lives(events[0])):
-            settle(workspace, folder.name)
-            recovered.append(folder.name)
+        try:
+            if _settle_ended(workspace, folder):
+                recovered.append(folder.name)
+        except (LakemarkError, LookupError, OSError, TypeError, ValueError) as error:
+            said = error.message if isinstance(error, LakemarkError) else f"{type(error).__name__}: {error}"
+            _LOGGER.warning("warning: run %s could not be settled and stays in %s: %s", folder.name[:8], folder, said)
     return recovered + _close_lost(workspace)
+
+
+def _settle_ended(workspace: Workspace, folder: Path) -> bool:
+    events = [event for _, event in read_events(folder)]
+    if not events or events[0]["event"] != "created":
+        if _is_old(folder) and not is_held(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        return False
+    if not _has_ended(events) and (is_held(folder) or _lives(events[0])):
+        return False
+    settle(workspace, folder.name)
+    return True
 
 
 def _close_lost(workspace: Workspace) -> list[str]:
@@ -152,8 +167,7 @@ def _is_old(folder: Path) -> bool:
 
 def _has_ended(events: Sequence[Event]) -> bool:
     """Return True for a nested run that said that it ended: nobody else settles it, though its process may live."""
-    is_nested = events[0]["parent_run_id"] is not None and events[0]["how_started"] == "api"
-    return is_nested and events[-1]["event"] == "finished"
+    return is_nested(events[0]) and events[-1]["event"] == "finished"
 
 
 def _lives(created: Event) -> bool:
@@ -206,7 +220,7 @@ def run_record(events: Sequence[Event]) -> Run:
 def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) -> RunFacts:
     code = next((event for event in events if event["event"] == "code"), None)
     environment = next((event for event in reversed(events) if event["event"] == "environment"), None)
-    files = _snapshot_files(workspace, code) if code is not None else frozenset()
+    files = _snapshot_files(workspace, code) if code is not None else {}
     if environment is None:
         return RunFacts(snapshot_files=files, memo_key=memo_key)
     lock = make_lock(
@@ -220,12 +234,12 @@ def _facts(workspace: Workspace, events: Sequence[Event], memo_key: str | None) 
     return RunFacts(lock=facts, snapshot_files=files, memo_key=memo_key)
 
 
-def _snapshot_files(workspace: Workspace, code: Event) -> frozenset[str]:
+def _snapshot_files(workspace: Workspace, code: Event) -> Mapping[str, str]:
     """Return the files in the snapshot; none where the repository is gone by now: the run is settled all the same."""
     try:
         return snapshot_files(CodeFacts.from_json(code), home=workspace.home)
     except LakemarkError:
-        return frozenset()
+        return {}
 
 
 def _reads(receipt: Receipt) -> tuple[TableRead, ...]:

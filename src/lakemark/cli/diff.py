@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["diff"]
 
 
-@click.command()
+@click.command(short_help="Say what is different from one run to another.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--patch", is_flag=True, help="Print the difference of the code, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def diff(context: click.Context, *, a: str, b: str, patch: bool, as_json: bool) -> None:
-    """Say what is different from run A to run B: data, code, environment, params, seeds, compute, metrics."""
+    """Say what is different from run A to run B: data, code, environment, params, seeds, compute, metrics.
+
+    A and B are runs, each by its id, the beginning of one, or its name.
+    """
     from lakemark._base.fields import section
     from lakemark.capture.comparison import Part, compare_inputs
     from lakemark.cli.opening import open_recovered
@@ -45,7 +49,8 @@ def diff(context: click.Context, *, a: str, b: str, patch: bool, as_json: bool) 
         return
     for line in _lines(first, second, differences=differences, paths=paths, parts=tuple(Part)):
         click.echo(line)
-    click.echo(f"\nhint: lakemark explain {_label(first)} {_label(second)}", err=True)
+    if first.status == second.status == "FINISHED":
+        click.echo(f"\nhint: lakemark explain {quote(_label(first))} {quote(_label(second))}", err=True)
 
 
 def _receipt(workspace: Workspace, run: Run) -> Mapping[str, Json]:
@@ -83,7 +88,7 @@ def _lines(
 ) -> Iterator[str]:
     from lakemark.cli.text import paint, plain, terminal_width, wrap
 
-    yield paint(f"{_label(first)} -> {_label(second)}", "bold")
+    yield paint(plain(f"{_label(first)} -> {_label(second)}"), "bold")
     yield ""
     width, same = terminal_width(), []
     for part in parts:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 
-@click.command()
+@click.command(short_help="Say why a metric moved from one run to another.")
 @click.argument("a")
 @click.argument("b")
-@click.option("--metric", help="The metric to explain; default: the one that both runs have.")
+@click.option(
+    "--metric", metavar="NAME", help="The metric to explain; default: the first that both runs have of a model."
+)
 @click.option(
     "--evaluate-on", type=click.Choice(["a", "b"]), default="b", show_default=True, help="Whose test rows to score on."
 )
@@ -51,7 +53,8 @@ def explain(
 ) -> None:
     """Say how much of a metric's change from run A to run B came from data, code, params and environment.
 
-    The mixtures of both runs are really run, in rebuilt worlds; those that ran before are not run again.
+    A and B are runs, each by its id, the beginning of one, or its name. The mixtures of both are really run, in rebuilt
+    worlds; those that ran before are not run again.
     """
     from lakemark.capture.settle import read_receipt
     from lakemark.cli.opening import open_recovered
@@ -96,7 +99,8 @@ def _tell_plan(plan: Plan, *, max_runs: int | None, ask: bool) -> None:
     missing = len(plan.missing)
     if max_runs is not None and missing > max_runs:
         raise InvalidInputError(
-            f"{missing} new runs are needed, --max-runs allows {max_runs}", hint=f"--max-runs {missing}"
+            f"{missing} new {'run is' if missing == 1 else 'runs are'} needed, --max-runs allows {max_runs}",
+            hint=f"--max-runs {missing}",
         )
     if ask and missing and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("start them?", default=True, abort=True, err=True)

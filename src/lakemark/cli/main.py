@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import cast
@@ -84,6 +85,9 @@ def lakemark_command(context: click.Context, *, home: str | None) -> None:
 
 def main() -> None:
     """Run the command line that the process was started with, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no tick gets a question mark, and no traceback
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -95,9 +99,7 @@ def _run(arguments: list[str]) -> int:
         _show(error.message, error.hint)
         return error.exit_code
     except click.ClickException as error:
-        where = getattr(error, "ctx", None)
-        help_of = where.command_path if isinstance(where, click.Context) else "lakemark"
-        _show(_told(error.format_message()), f"{help_of} --help" if isinstance(error, click.UsageError) else None)
+        _show_refused(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
@@ -110,9 +112,23 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _told(message: str) -> str:
-    """Return a message of click's in our form: lower case, no final stop."""
-    message = message.rstrip(".")
+def _show_refused(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return
+    where = getattr(error, "ctx", None)
+    help_of = where.command_path if isinstance(where, click.Context) else "lakemark"
+    _show(_told(error), f"{help_of} --help" if isinstance(error, click.UsageError) else None)
+
+
+def _told(error: click.ClickException) -> str:
+    """Return a message of click's in our form: lower case, no final stop, the nearest option alone."""
+    if isinstance(error, click.NoSuchOption):
+        from lakemark._base.errors import nearest
+
+        near = nearest(error.option_name, error.possibilities or ())
+        return f"no such option {error.option_name!r}" + (f"; did you mean {near!r}?" if near else "")
+    message = error.format_message().rstrip(".")
     return message[:1].lower() + message[1:]
 
 

@@ -127,7 +127,7 @@ def _env(env: Mapping[str, Json]) -> Iterator[str]:
         return
     digest = text(lock, "sha256")
     locked = f"lock {short(digest)}{'' if lock.get('complete') else ', not complete'}" if digest else "no lock"
-    yield f"Python {python.get('version')}, {len(packages)} packages, {locked}"
+    yield f"Python {python.get('version')}, {len(packages)} {'package' if len(packages) == 1 else 'packages'}, {locked}"
     for package in packages:
         if edited := words(package, "modified"):
             yield f"edited after it was installed: {package['name']} ({', '.join(edited[:3])})"

@@ -22,10 +22,12 @@ _HELP = """Rebuild RUN's world in a scratch place, run it again, and say how equ
 level 5  bit-exact model             level 2  statistically equivalent
 level 4  bit-exact predictions       level 1  differs
 level 3  numerically equal           level 0  could not run
+
+RUN is an id, the beginning of one, or a name (of several runs the newest).
 """
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="Rebuild a run, run it again, and grade how equal it is.")
 @click.argument("run")
 @click.option(
     "--level", type=click.IntRange(1, 5), default=2, show_default=True, help="The level below which to exit 1."
@@ -41,8 +43,11 @@ def reproduce(
     """Run a receipt again, and print the verdict."""
     from lakemark.capture.settle import recover
     from lakemark.cli.opening import open_here
+    from lakemark.reproduce.noise import MINIMUM_SEEDS
     from lakemark.reproduce.reproduction import reproduce as evaluate
 
+    if 0 < seeds < MINIMUM_SEEDS:
+        raise click.UsageError(f"--seeds is {seeds}, allowed is 0 or at least {MINIMUM_SEEDS}", context)
     workspace = open_here(context)
     recover(workspace)
     verdict = evaluate(

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +31,11 @@ lakemark run -m package.train
 """
 
 
-@click.command(help=_HELP, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    help=_HELP,
+    short_help="Run a script as it is, and write its receipt.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--name", help="What to call the run.")
 @click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as in python -m.")
 @click.option("--python", type=click.Path(path_type=Path), help="The interpreter; default: the active environment's.")
@@ -53,8 +58,10 @@ def run(
     from lakemark.capture.run import run as evaluate
     from lakemark.capture.settle import recover
     from lakemark.cli.opening import open_here
+    from lakemark.fluent.limits import run_name
     from lakemark.recorder.plan import EntryPoint
 
+    _check(context, script=script, name=name)
     workspace = open_here(context, make=True)
     recover(workspace)
     request = Request(
@@ -62,7 +69,7 @@ def run(
         cwd=Path.cwd(),
         python=python.absolute() if python else active_python(),
         environment=dict(os.environ),
-        name=name,
+        name=run_name(name),
         stdout_to_stderr=as_json,
     )
     evaluation = evaluate(workspace, request)
@@ -70,6 +77,19 @@ def run(
         click.echo(json.dumps(_document(evaluation)))
     _tell(evaluation)
     context.exit(evaluation.exit_code if evaluation.exit_code >= 0 else 128 - evaluation.exit_code)
+
+
+def _check(context: click.Context, *, script: str, name: str | None) -> None:
+    """Refuse a misspelled option, which is taken for the script, and a name that no command could be given."""
+    from lakemark._base.errors import nearest
+
+    if script.startswith("-"):
+        near = nearest(script, [option for param in context.command.params for option in param.opts if "-" in option])
+        raise click.UsageError(f"no such option {script!r}" + (f"; did you mean {near!r}?" if near else ""), context)
+    if name is not None and (name.startswith("-") or not name.isprintable()):
+        raise click.UsageError(
+            f"the name of the run is {name!r}, allowed is printable text that does not begin with '-'", context
+        )
 
 
 def active_python() -> Path:
@@ -92,9 +112,10 @@ def _document(evaluation: Evaluation) -> Mapping[str, object]:
 def _tell(evaluation: Evaluation) -> None:
     from lakemark.cli.runs import status_word
     from lakemark.cli.show import completeness_line, metrics_line
+    from lakemark.cli.text import plain
 
-    receipt = evaluation.receipt
-    label = f"{receipt['name']} ({short(evaluation.run_id)})" if receipt["name"] else short(evaluation.run_id)
+    receipt, name = evaluation.receipt, evaluation.receipt["name"]
+    label = f"{plain(str(name))} ({short(evaluation.run_id)})" if name else short(evaluation.run_id)
     click.echo(f"run {label} {status_word(str(receipt['status']))}: {metrics_line(receipt)}", err=True)
     click.echo(completeness_line(receipt), err=True)
-    click.echo(f"\nhint: lakemark show {receipt['name'] or short(evaluation.run_id)}", err=True)
+    click.echo(f"\nhint: lakemark show {quote(str(name or short(evaluation.run_id)))}", err=True)

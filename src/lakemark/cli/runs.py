@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from lakemark._base.canonical import Json
+    from lakemark.capture.workspace import Workspace
     from lakemark.tracking.records import Run
 
 __all__ = ["finite", "run_document", "runs", "status_word", "table_name"]
@@ -20,7 +23,7 @@ _STATUS_COLOURS = {"FINISHED": "green", "FAILED": "red", "KILLED": "yellow", "RU
 _STATUS_WORDS = {"KILLED": "interrupted"}
 
 
-@click.command()
+@click.command(short_help="List the runs, newest first.")
 @click.option("--experiment", metavar="NAME", help="Only the runs of this experiment.")
 @click.option("--all", "everything", is_flag=True, help="Replays and the mixtures of explain too.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
@@ -32,9 +35,9 @@ def runs(context: click.Context, *, experiment: str | None, everything: bool, li
     from lakemark.cli.text import table, terminal_width
     from lakemark.tracking.records import RunKind
 
-    store = open_recovered(context).store
+    workspace = open_recovered(context)
     kinds = tuple(RunKind) if everything else (RunKind.RUN,)
-    found = store.list_runs(experiment, kinds=kinds, limit=limit + 1)
+    found = workspace.store.list_runs(experiment, kinds=kinds, limit=limit + 1)
     shown = found[:limit]
     if as_json:
         documents = [run_document(run) for run in shown]
@@ -42,7 +45,9 @@ def runs(context: click.Context, *, experiment: str | None, everything: bool, li
     elif not shown:
         click.echo("there are no runs yet\n\nhint: lakemark run train.py", err=True)
     else:
-        for line in table(_HEADER, [_row(run) for run in shown], width=terminal_width(), rigid=_RIGID):
+        for line in table(
+            _HEADER, [_row(run, _files(workspace, run)) for run in shown], width=terminal_width(), rigid=_RIGID
+        ):
             click.echo(line)
     if len(found) > limit:
         click.echo(f"\nhint: there are older ones: lakemark runs --limit {limit * 5}", err=True)
@@ -104,12 +109,28 @@ def finite(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _row(run: Run) -> tuple[str, ...]:
+def _files(workspace: Workspace, run: Run) -> Iterator[str]:
+    """Yield the files that a run read as `name@hash`, without the project's own; nothing where they are not known."""
+    from lakemark._base.errors import LakemarkError
+    from lakemark._base.fields import records
+    from lakemark._base.ids import short
+    from lakemark.capture.settle import read_receipt
+
+    try:
+        receipt = read_receipt(workspace, run) or {}
+    except LakemarkError:  # a damaged receipt is told by `lakemark show`, the others are listed all the same
+        return
+    for file in records(receipt, "inputs", "data", "files"):
+        if file.get("content") or not file.get("in_snapshot"):
+            yield f"{table_name(str(file.get('path')))}@{short(str(file.get('sha256')))}"
+
+
+def _row(run: Run, files: Iterable[str]) -> tuple[str, ...]:
     from lakemark._base.clock import now_ms
     from lakemark._base.ids import short
     from lakemark.cli.text import age, number, paint, plain, recent_time
 
-    data = dict.fromkeys(f"{table_name(read.uri)}@{read.version}" for read in run.tables)
+    data = dict.fromkeys([*(f"{table_name(read.uri)}@{read.version}" for read in run.tables), *files])
     word = status_word(run.status)
     return (
         short(run.run_id),

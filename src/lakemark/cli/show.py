@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +21,7 @@ __all__ = ["completeness_line", "metrics_line", "show"]
 _AT_MOST = 12
 
 
-@click.command()
+@click.command(short_help="Show a run: what went in, and what came out.")
 @click.argument("run")
 @click.option("--receipt", "as_receipt", is_flag=True, help="Print the receipt itself, as canonical JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run, its receipt and its verdicts as JSON.")
@@ -56,7 +57,7 @@ def show(context: click.Context, *, run: str, as_receipt: bool, as_json: bool) -
     if receipt is not None:
         click.echo(f"receipt     {found.receipt}")
         if found.status == "FINISHED":
-            click.echo(f"\nhint: lakemark reproduce {found.name or found.run_id[:8]}", err=True)
+            click.echo(f"\nhint: lakemark reproduce {quote(found.name or found.run_id[:8])}", err=True)
 
 
 def _print_receipt(workspace: Workspace, run: Run) -> None:

@@ -78,7 +78,7 @@ def append(*, table: str, file: Path, message: str | None, as_json: bool) -> Non
     _say_version(target, version, as_json=as_json)
 
 
-@tables.command()
+@tables.command(short_help="Replace the rows of TABLE by those of FILE.")
 @click.argument("table")
 @_file
 @click.option("--replace-schema", is_flag=True, help="Take the columns of the file too.")
@@ -168,7 +168,7 @@ def history(*, table: str, limit: int, as_json: bool) -> None:
         click.echo(f"\nhint: there are older ones: lakemark tables history {table} --limit {limit * 5}", err=True)
 
 
-@tables.command()
+@tables.command(short_help="Delete the files of TABLE that nothing needs.")
 @click.argument("table")
 @click.option(
     "--retention-hours",
@@ -205,7 +205,7 @@ def vacuum(
     _print_report(target, sweep(dry=dry_run), as_json=as_json)
 
 
-@tables.command()
+@tables.command(short_help="List the pins, and whether they can still be read.")
 @click.argument("table", required=False)
 @_json
 @click.pass_context
@@ -225,7 +225,8 @@ def pins(context: click.Context, *, table: str | None, as_json: bool) -> None:
         _print_json("lakemark.tables.pins/1", {"pins": documents})
         return
     if not found:
-        click.echo("there are no pins yet\n\nhint: lakemark run pins the tables that a run reads", err=True)
+        what = "there are no pins yet" if table is None else f"there is no pin on {location(table)}"
+        click.echo(f"{what}\n\nhint: lakemark run pins the tables that a run reads", err=True)
         return
     rows = [
         (f"{pin.table_uri}@{pin.version}", state.status, pin.holder, rfc3339(pin.created_ms), plain(pin.reason or "-"))
@@ -310,7 +311,7 @@ def _print_report(table: Table, report: VacuumReport, *, as_json: bool) -> None:
 
 
 def _print_json(schema: str, document: Mapping[str, Json]) -> None:
-    click.echo(json.dumps({"schema": schema, **document}, indent=2, ensure_ascii=False))
+    click.echo(json.dumps({"schema": schema, **document}, indent=2))
 
 
 def _commit_document(record: CommitRecord) -> Json:

@@ -16,11 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakemark._base.errors import NotFoundError
+from lakemark._base.errors import ConflictError, NotFoundError
 
 __all__ = ["HOME_NAME", "Home", "create_home", "find_home"]
 
 HOME_NAME = ".lakemark"
+_WHY_THERE = "lakemark config show --origin says why it would be there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,17 @@ def create_home(folder: Path) -> Home:
     """Make a home in `folder`, or return the one that is there.
 
     The home hides itself from git with a `.gitignore` of its own, so no repository has to name it.
+
+    Raises
+    ------
+    ConflictError
+        If a file stands where the home or the folder around it would be.
     """
     home = Home(folder / HOME_NAME)
+    for place in (folder, home.path):
+        if place.exists() and not place.is_dir():
+            raise ConflictError(f"no home can be made at {home.path}: {place} is a file", hint=_WHY_THERE)
+    home.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds copies of what its owner alone may read
     for place in (home.objects, home.spool, home.runs, home.cache):
         place.mkdir(parents=True, exist_ok=True)
     ignore = home.path / ".gitignore"

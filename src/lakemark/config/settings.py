@@ -163,11 +163,20 @@ def _from_files(start: Path) -> Iterator[_Said]:
         for name, section in ((_FILE, ()), (_PROJECT_FILE, ("tool", "lakemark"))):
             path = folder / name
             if path.is_file():
-                text = path.read_text(encoding="utf-8")
+                text = _read(path)
                 table = _table(text, path, section)
                 if table is not None:
                     yield from _entries(table, path, text=text)
                     return
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        if path.name == _PROJECT_FILE and b"tool.lakemark" not in path.read_bytes():
+            return ""  # somebody else's broken file says nothing about us
+        raise InvalidInputError(f"{path}: {error}", hint="the file must be TOML, in UTF-8") from None
 
 
 def _table(text: str, path: Path, section: tuple[str, ...]) -> Mapping[str, object] | None:
@@ -179,7 +188,9 @@ def _table(text: str, path: Path, section: tuple[str, ...]) -> Mapping[str, obje
         raise InvalidInputError(f"{path}: {error}", hint="the file must be TOML") from None
     for key in section:
         table = table.get(key) if isinstance(table, Mapping) else None
-    return table if isinstance(table, Mapping) else None
+    if table is not None and not isinstance(table, Mapping):
+        raise InvalidInputError(f"{path}: tool.lakemark is {table!r}, allowed is a table", hint="write [tool.lakemark]")
+    return table
 
 
 def _entries(table: Mapping[str, object], path: Path, *, text: str) -> Iterator[_Said]:

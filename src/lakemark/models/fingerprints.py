@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 import sys
 import types
@@ -40,7 +39,8 @@ _VOLATILE = frozenset(
         "verbosity",
     }
 )
-_CLOCKED = re.compile(r".*_time_?$")
+_CLOCKED = frozenset({"refit_time", "mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time"})
+"""Seconds that scikit-learn's searches measure. A name that merely sounds like it, `mean_air_time_`, is the model's."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 _KNOWN = frozenset({"numpy", "scipy", "sklearn", "pandas", "lightgbm"})
 _UNSET = -1
@@ -152,6 +152,8 @@ class _Walk:
             self._unordered(value)
         elif isinstance(value, Mapping):
             self._mapping(value)
+        elif isinstance(value, _Reals):
+            self.weights.update(value.text.encode())
         elif isinstance(value, type):
             self._tag("class", class_path(value))
         elif callable(value) and not hasattr(type(value), "get_params"):
@@ -298,29 +300,36 @@ def _attributes(value: object) -> dict[str, object]:
 
 
 def _is_volatile(name: str) -> bool:
-    return name.strip("_") in _VOLATILE or _CLOCKED.match(name) is not None
+    return name.strip("_") in _VOLATILE or name.strip("_") in _CLOCKED
 
 
 def _booster(value: object) -> object:
     """Return a LightGBM model as text, without its parameters (threads, paths) and what is derived from the trees."""
     text: str = value.model_to_string()  # type: ignore[attr-defined]  # only called for lightgbm.basic.Booster
     trees, _, tail = text.partition("\nend of trees\n")
-    categories = [line for line in tail.splitlines() if line.startswith("pandas_categorical:")]
-    lines = [_booster_line(line) for line in trees.splitlines() if not line.startswith("tree_sizes=")]
-    return [*lines, *categories, getattr(value, "best_iteration", None)]
+    rest: list[str | int | None] = [line for line in tail.splitlines() if line.startswith("pandas_categorical:")]
+    rest.append(getattr(value, "best_iteration", None))
+    reals: list[str] = []
+    for line in trees.splitlines():
+        key, _, numbers = line.partition("=")
+        if key in _BOOSTER_REALS:
+            reals.append(numbers)
+            rest.append(key)
+        elif key != "tree_sizes":
+            rest.append(line)
+    return [rest, _Reals("\n".join(reals))]
 
 
-def _booster_line(line: str) -> object:
-    """Split one line of a LightGBM model so that real numbers are floats of the walk."""
-    key, _, numbers = line.partition("=")
-    if key not in _BOOSTER_FLOATS:
-        return line
-    return [key, [float(number) for number in numbers.split()]]
-
-
-_BOOSTER_FLOATS = frozenset(
+_BOOSTER_REALS = frozenset(
     {"split_gain", "threshold", "leaf_value", "leaf_weight", "internal_value", "internal_weight", "shrinkage"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reals:
+    """Real numbers as their library spells them, digit for digit: to parse them costs more than all else here."""
+
+    text: str
 
 
 def _tree(value: object) -> object:

@@ -26,6 +26,9 @@ class Array(Protocol):
     def ravel(self) -> Array:
         """Return the values in one dimension."""
 
+    def tobytes(self) -> bytes:
+        """Return the memory of the values."""
+
 
 class _Numpy(Protocol):
     def asarray(self, value: object, /) -> Array: ...

@@ -9,7 +9,10 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from lakemark.recorder import imports
 from lakemark.recorder.recording import Recording
@@ -27,6 +30,7 @@ _MAKES = ("mkdir", "rmdir")
 _MOVES = ("rename", "replace")
 _FEATURE_SETS = ("supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks")
 
+F = TypeVar("F", bound=Callable[..., object])
 Place = Callable[[str], str]
 
 
@@ -107,14 +111,41 @@ def install_detours(recording: Recording, world: World) -> None:
         (_MAKES, (world.to_write,)),
         (_MOVES, (change, world.to_write)),
         (("link",), (world.to_read, world.to_write)),
-        (("symlink",), (None, world.to_write)),
+        (("symlink",), (world.to_link, world.to_write)),
     ):
         for name in names:
             _detour(name, recording, places)
-    for module, name, place in (("shutil", "rmtree", world.to_remove_tree), ("sqlite3", "connect", change)):
+    databases = (("sqlite3.dbapi2", "connect", change), ("sqlite3", "connect", change))
+    for module, name, place in (("shutil", "rmtree", world.to_remove_tree), *databases):
         wrap = functools.partial(_Detour, recording=recording, places=(place,))
         imports.after_import(module, functools.partial(imports.patch_function, name=name, wrap=wrap))
+    imports.after_import("lightgbm.basic", functools.partial(_detour_saves, recording=recording, world=world))
+    imports.after_import("glob", functools.partial(_detour_globs, recording=recording, world=world))
     _find_modules_in(world, recording)
+
+
+def _detour_globs(module: ModuleType, *, recording: Recording, world: World) -> None:
+    """Map what `pathlib` lists from Python 3.13 on: its globber took the functions of `os` when it was imported."""
+    globber = getattr(module, "_StringGlobber", None)
+    if globber is not None:
+        for name, place in (("scandir", world.to_list), ("lstat", world.to_read)):
+            wrap = functools.partial(_Detour, recording=recording, places=(place,))
+            imports.patch_function(globber, name, wrap)
+
+
+def _detour_saves(module: ModuleType, *, recording: Recording, world: World) -> None:
+    """Map the files that LightGBM writes by itself, in C++."""
+
+    def wrap(function: F) -> F:
+        def save(owner: object, filename: object, *args: object, **kwargs: object) -> object:
+            with recording.quiet():
+                place = _map_path(filename, world.to_write)
+            return function(owner, place, *args, **kwargs)
+
+        return cast("F", save)
+
+    for kind, name in ((module.Booster, "save_model"), (module.Dataset, "save_binary")):
+        imports.patch_function(kind, name, wrap)
 
 
 def _detour(name: str, recording: Recording, places: tuple[Place | None, ...]) -> None:
@@ -126,19 +157,45 @@ def _detour(name: str, recording: Recording, places: tuple[Place | None, ...]) -
 
 
 def _find_modules_in(world: World, recording: Recording) -> None:
-    """Import what the script puts on `sys.path` by an absolute path of the original project from the rebuilt one."""
+    """Import what the script puts on `sys.path` by an absolute path as it was: from the rebuilt project, or the mirror.
 
-    def find(path: str) -> PathEntryFinderProtocol:
-        with recording.quiet():
-            place = world.to_read(path)
-        for hook in sys.path_hooks if place != path and world.in_project(world.name(path)) else ():
+    Of a folder outside of the project the mirror has the modules that the original run loaded; others are found where
+    they are.
+    """
+
+    def find_in(place: str) -> PathEntryFinderProtocol:
+        for hook in sys.path_hooks:
             if hook is not find:
                 with contextlib.suppress(ImportError):
                     return hook(place)
+        raise ImportError(place)
+
+    def find(path: str) -> PathEntryFinderProtocol:
+        with recording.quiet():
+            place, mirror = world.to_read(path), world.mirror(path)
+        if place != path and world.in_project(world.name(path)):
+            return find_in(place)
+        if mirror is not None:
+            return _FirstOf(find_in(mirror), find_in(path) if Path(path).is_dir() else None)
         raise ImportError(path)
 
     sys.path_hooks.insert(0, find)
     imports.at_uninstall(lambda: sys.path_hooks.remove(find))
+
+
+class _FirstOf:
+    """Finds modules in one folder, and in another what the first does not have."""
+
+    def __init__(self, *finders: PathEntryFinderProtocol | None) -> None:
+        self._finders = [finder for finder in finders if finder is not None]
+
+    def find_spec(self, name: str, target: ModuleType | None = None, /) -> ModuleSpec | None:
+        found = [spec for finder in self._finders if (spec := finder.find_spec(name, target)) is not None]
+        return next((spec for spec in found if spec.loader is not None), found[0] if found else None)
+
+    def invalidate_caches(self) -> None:
+        for finder in self._finders:
+            getattr(finder, "invalidate_caches", lambda: None)()
 
 
 def _map_path(path: object, place: Place | None) -> object:

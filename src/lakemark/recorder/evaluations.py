@@ -7,6 +7,7 @@ any more: the evaluation is written without a model, and says so.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -42,6 +43,14 @@ class Prediction:
         What it returned; None for a score.
     plain : bool
         Whether it got nothing but the frame.
+    size : int
+        Bytes of the frame.
+    digest : str or None
+        Of the result as it was returned: a script may change it in place.
+    kept : dict or None
+        The frame, once it is stored.
+    hashed : list
+        Labels with the sha256 of the row hashes that were stored for them.
     """
 
     model: FittedModel
@@ -50,6 +59,7 @@ class Prediction:
     result: object
     plain: bool
     size: int = 0
+    digest: str | None = None
     kept: dict[str, Json] | None = None
     hashed: list[tuple[object, str | None]] = field(default_factory=list)
 
@@ -92,7 +102,7 @@ class Evaluations:
     def predicted(self, model: object, frame: object, *, method: str, result: object, plain: bool) -> None:
         """Remember a prediction."""
         size = frames().size_of(frame)
-        call = Prediction(self._fitted.of(model), method, _as_it_is_now(frame), result, plain, size)
+        call = Prediction(self._fitted.of(model), method, _as_it_is_now(frame), result, plain, size, _digest(result))
         with self._lock:
             self._calls.append(call)
             while len(self._calls) > 1 and sum(one.size for one in self._calls) > _MOST_BYTES_IN_ALL:
@@ -153,6 +163,7 @@ class Evaluations:
         """Find the prediction that `values` are, newest first."""
         with self._lock:
             calls = [call for call in reversed(self._calls) if call.result is not None]
+        calls = [call for call in calls if call.digest == _digest(call.result)]
         for call in calls:
             if call.result is values:
                 return call, None
@@ -229,6 +240,10 @@ def _as_it_is_now(frame: object) -> object:
     if module == "polars":
         return cast("Callable[[], object]", getattr(frame, "clone"))()  # noqa: B009 - untyped here
     return frame
+
+
+def _digest(result: object) -> str:
+    return hashlib.sha256(numpy().asarray(result).tobytes()).hexdigest()
 
 
 def _find(values: Array, result: Array) -> tuple[bool, int | None]:

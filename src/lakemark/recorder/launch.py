@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -19,9 +20,19 @@ __all__ = ["describe_error", "run_entry", "show_error"]
 _OURS = str(Path(__file__).parents[1])
 
 
-def run_entry(entry: EntryPoint) -> None:
+def run_entry(entry: EntryPoint, *, import_roots: Sequence[str] = ()) -> None:
     """Execute the entry point in a fresh `__main__`; whatever it raises, SystemExit too, comes through.
 
+    Parameters
+    ----------
+    entry : EntryPoint
+        What to run.
+    import_roots : sequence of str
+        Folders for `sys.path`, where those of PYTHONPATH stand; for processes that the script starts they are added
+        to that variable. (Were they there from the start, a module of the project could stand before one that we need.)
+
+    Notes
+    -----
     `runpy` is not used: it puts the old `__main__` back when the code ends, and what is pickled after the end (the
     model) then can't find its classes.
     """
@@ -37,6 +48,10 @@ def run_entry(entry: EntryPoint) -> None:
         code = compile(source, str(path), "exec", dont_inherit=True)
         _enter_main(str(path), spec=None, package=None)
         sys.path.insert(0, str(path.resolve().parent))
+    sys.path[1:1] = import_roots
+    if import_roots:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([*([before] if before else []), *import_roots])
     sys.argv = [called, *entry.argv]
     exec(code, sys.modules["__main__"].__dict__)  # noqa: S102 - running the user's script is what this is for
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def conclude_models(recording: Recording) -> None:
     models: _Models | None = vars(recording).get(_STATE)
     if models is None:
         return
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _in_this_process():
         warnings.simplefilter("ignore")  # the script has ended: what its model says now is for nobody
         focus = _focus(models)
         if focus is not None:
@@ -67,6 +68,12 @@ def conclude_models(recording: Recording) -> None:
         if models.fitted.last is not None:  # fitted again on everything after the evaluation: the model in use
             models.fitted.index(models.fitted.last)
         models.watch.attempt("model", models.fitted.conclude)
+
+
+def _in_this_process() -> contextlib.AbstractContextManager[object]:
+    """Let joblib work in threads: its pools of processes have ended with the script."""
+    config = getattr(sys.modules.get("joblib"), "parallel_config", None)
+    return config(backend="threading") if config is not None else contextlib.nullcontext()
 
 
 def _focus(models: _Models) -> tuple[FittedModel, object] | None:

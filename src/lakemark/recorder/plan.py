@@ -70,6 +70,8 @@ class Redirect:
         Absolute path in the original's world -> file that holds the content it had.
     outside : str
         Folder that takes writes aimed outside of the project.
+    import_roots : tuple of str
+        Folders that the original run imported modules from, as they lie in the rebuilt world.
     """
 
     original_root: str
@@ -77,6 +79,7 @@ class Redirect:
     tables: tuple[PinnedTable, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     outside: str = ""
+    import_roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +135,6 @@ def read_plan(path: Path) -> Plan:
     entry = data.pop("entry")
     redirect = data.pop("redirect")
     if redirect is not None:
-        redirect = Redirect(**redirect | {"tables": tuple(PinnedTable(**table) for table in redirect["tables"])})
+        tables = tuple(PinnedTable(**table) for table in redirect["tables"])
+        redirect = Redirect(**redirect | {"tables": tables, "import_roots": tuple(redirect["import_roots"])})
     return Plan(**data, entry=EntryPoint(**entry | {"argv": tuple(entry["argv"])}), redirect=redirect)

@@ -121,15 +121,19 @@ class World:
         return () if self.redirect is None else (*self._scratches, self._outside)
 
     def prepare(self) -> None:
-        """Lay the stored content of the original run's files where the replay looks for it."""
+        """Lay the stored content of the original run's files where the replay looks for it.
+
+        It counts more than what the code snapshot has there: a mixture may take its code from another run.
+        """
         if self.redirect is None:
             return
         for original, stored in self.redirect.files.items():
             place = Path(self._place(original))
-            if not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(stored, place)
-                place.chmod(0o644)
+            mode = place.stat().st_mode if place.is_file() and not place.is_symlink() else 0o644
+            place.unlink(missing_ok=True)  # never written through: it may be a link
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(stored, place)
+            place.chmod(mode)
         self._listed = self._folders_to_list(self.redirect.files)
         for uri in {pin.uri for pin in self.redirect.tables if pin.uri.startswith("/")}:
             if self.in_project(uri) or os.path.dirname(uri) in self._listed:
@@ -172,6 +176,14 @@ class World:
             return place if _folder_of_glob(name) in self._listed else name
         return place if os.path.isfile(place) or (os.path.lexists(place) and not os.path.lexists(name)) else name
 
+    def mirror(self, path: str) -> str | None:
+        """Return the folder of the mirror that stands before a folder outside of the project, where there is one."""
+        if self.redirect is None or path.startswith(self._outside):
+            return None
+        name = self.name(path)
+        place = self._place(name)
+        return place if not self.in_project(name) and os.path.isdir(place) else None
+
     def to_list(self, path: str) -> str:
         """Return the place of a folder that is listed: only what the original run read below it, where it read any."""
         if self.redirect is None or path.startswith(self._outside):
@@ -209,6 +221,10 @@ class World:
         place = self.to_write(path)
         os.makedirs(place, exist_ok=True)
         return place
+
+    def to_link(self, path: str) -> str:
+        """Return where a new symbolic link leads: by an absolute path never out of the replay's own folders."""
+        return self.to_write(path) if path.startswith("/") else path
 
     def to_remove_tree(self, path: str) -> str:
         """Return the place of a folder that is removed with all that it holds."""

@@ -8,6 +8,7 @@ inside, written last, tells a whole one from an interrupted one.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import re
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lakemark._base.canonical import canonical, digest
+from lakemark._base.canonical import Json, canonical, digest
 from lakemark._base.errors import ConflictError, LakemarkError
 from lakemark._base.files import write_atomic
 from lakemark._base.hashing import sha256_bytes
@@ -110,7 +111,7 @@ def rebuild(lock_text: str, *, python_version: str, cache: Path, use_uv: bool = 
     folder = cache.resolve() / "environments" / key[:32]
     order = _Order(lock_text, python_version, folder, find_uv() if use_uv else None)
     with _exclusive(folder.with_suffix(".lock")):
-        cached = (folder / _NOTE).is_file() and _runs(order) and not _modified(folder)
+        cached = _is_as_noted(folder) and _runs(order) and not _modified(folder)
         if not cached:
             _build(order)
     return RebuiltEnvironment(order.python, time.monotonic() - started, cached)
@@ -146,10 +147,29 @@ def _build(order: _Order) -> None:
         requirements.write_text(order.lock_text)
         _install(order, requirements)
         _verify(order)
-        write_atomic(order.folder / _NOTE, canonical({"format": _FORMAT, "python": order.python_version}))
+        note: dict[str, Json] = {"format": _FORMAT, "python": order.python_version, "packages": _packages(order.folder)}
+        write_atomic(order.folder / _NOTE, canonical(note))
     except BaseException:
         shutil.rmtree(order.folder, ignore_errors=True)
         raise
+
+
+def _is_as_noted(folder: Path) -> bool:
+    """Tell whether an environment is whole, and nothing was installed into it or out of it since."""
+    try:
+        note = json.loads((folder / _NOTE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(note, dict) and note.get("packages") == _packages(folder)
+
+
+def _packages(folder: Path) -> list[Json]:
+    return [[name, one.version] for name, one in sorted(_installed(folder).all.items())]
+
+
+def _installed(folder: Path) -> InstalledDistributions:
+    sites = [str(site) for site in sorted(folder.glob("lib*/python*/site-packages"))]
+    return InstalledDistributions(sites, cache=folder / "lakemark-verified.json")
 
 
 def _verify(order: _Order) -> None:
@@ -297,8 +317,7 @@ def _first_line(said: str) -> str:
 
 def _modified(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the packages with files that are not as they came: name -> paths."""
-    sites = [str(site) for site in sorted(folder.glob("lib*/python*/site-packages"))]
-    installed = InstalledDistributions(sites, cache=folder / "lakemark-verified.json")
+    installed = _installed(folder)
     seen = {name: installed.verify(one).modified for name, one in installed.all.items()}
     installed.save()
     return {name: paths for name, paths in seen.items() if paths}

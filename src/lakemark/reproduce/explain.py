@@ -135,7 +135,7 @@ def explain(
     options.on_plan(plan)
     runs = _run_cells(plan, (receipt_a, receipt_b), replayer=replayer, options=options)
     case = _Case(receipt_a, receipt_b, plan, metric, options, runs)
-    notes = _explain_nulls(case)
+    notes = _explain_nulls(case) + _explain_in_code(plan.comparison.in_code)
     scored: Scored | None = None
     if case.factors:
         options.progress(f"scoring {sum(run.finished is not None for run in runs.values())} models on the same rows")
@@ -237,6 +237,17 @@ def _explain_nulls(case: _Case) -> tuple[str, ...]:
     return (
         "data, code, params and env are the same in both runs; other causes are another processor, unseeded generators",
     )
+
+
+def _explain_in_code(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    note = (
+        f"both runs open {', '.join(names[:3])}{more}, which differ and count as code; tables, files outside of the "
+        "project and files that a reader of frames reads count as data"
+    )
+    return (note,)
 
 
 def _conclude(

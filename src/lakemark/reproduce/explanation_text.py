@@ -75,7 +75,10 @@ def _headline(explanation: Explanation, width: int) -> str:
     size = max(len(value) for value, _ in parts)
     lines = [f"  {value:>{size}}  {words}" for value, words in parts]
     if common.dropped:
-        lines.append(f"  {'':{size}}  ({common.dropped:,} test rows were left out: a model was trained on them)")
+        left_out = "1 test row was left out: a model was trained on it"
+        if common.dropped > 1:
+            left_out = f"{common.dropped:,} test rows were left out: a model was trained on them"
+        lines.append(f"  {'':{size}}  ({left_out})")
     return "\n".join([_wrap(said, width), *lines])
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from lakemark._base.canonical import Json, digest
 from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
+from lakemark.capture.receipt import counts_as_data, deciding_variables
 
 __all__ = [
     "FACTORS",
@@ -58,11 +59,14 @@ class FactorComparison:
         Factors with equal fingerprints.
     null : mapping of str to str
         Factors that look different and cannot matter, with the reason. No run is needed to know.
+    in_code : tuple of str, default ()
+        Names of the files that both runs opened and that differ, but lie in the code's snapshot and go with the code.
     """
 
     differing: tuple[str, ...]
     equal: tuple[str, ...]
     null: Mapping[str, str]
+    in_code: tuple[str, ...] = ()
 
 
 def compare_factors(a: Inputs, b: Inputs) -> FactorComparison:
@@ -93,10 +97,13 @@ def compare_factors(a: Inputs, b: Inputs) -> FactorComparison:
         null["params"] = "arguments and seeds are equal; the script itself logs other values: " + ", ".join(logged)
     if one_sided and not differs["env"]:
         null["env"] = "the code of only one run uses " + ", ".join(sorted(one_sided)) + ", which goes with the code"
+    in_code = _read_in_code(a, b)
+    unsaid = {*null, *(["data"] if in_code else [])}
     return FactorComparison(
         differing=tuple(factor for factor in FACTORS if differs[factor]),
-        equal=tuple(factor for factor in FACTORS if not differs[factor] and factor not in null),
+        equal=tuple(factor for factor in FACTORS if not differs[factor] and factor not in unsaid),
         null=null,
+        in_code=in_code,
     )
 
 
@@ -108,11 +115,11 @@ def pair_reads(a: Inputs, b: Inputs, kind: str) -> list[ReadPair]:
     a, b : mapping
         The `inputs` of two receipts.
     kind : {"tables", "files"}
-        Tables match by URI and role, then by URI, each in the order in which they were read; files by path. Files of
-        the code snapshot belong to the code and are left out.
+        Tables match by URI and the version that was asked for, then by URI, each in the order in which they were read;
+        files by path. Files of the snapshot that a script just opens belong to the code and are left out.
     """
     left, right = (list(_reads(inputs, kind)) for inputs in (a, b))
-    keys = (("uri", "role"), ("uri",)) if kind == "tables" else (("path",),)
+    keys = (("uri", "requested"), ("uri",)) if kind == "tables" else (("path",),)
     pairs: list[ReadPair] = []
     for key in keys:
         for entry in list(left):
@@ -146,14 +153,22 @@ def describe_factor(factor: str, a: Inputs, b: Inputs, *, code_diff: CodeDiff | 
 
 
 def _reads(inputs: Inputs, kind: str) -> Iterable[Mapping[str, Json]]:
-    return (entry for entry in records(inputs, "data", kind) if not entry.get("in_snapshot"))
+    return (entry for entry in records(inputs, "data", kind) if counts_as_data(entry))
+
+
+def _read_in_code(a: Inputs, b: Inputs) -> tuple[str, ...]:
+    left, right = (
+        {text(entry, "path") or "": entry for entry in records(side, "data", "files") if not counts_as_data(entry)}
+        for side in (a, b)
+    )
+    return tuple(PurePosixPath(path).name for path in left if path in right and not _same_file(left[path], right[path]))
 
 
 def _code_identity(inputs: Inputs) -> Json:
     code = section(inputs, "code")
     entry = section(code, "entry")
     extra = sorted([text(item, "path") or "", text(item, "sha256") or ""] for item in records(code, "extra"))
-    return [code.get("tree"), entry.get("kind"), entry.get("name"), code.get("cwd"), extra]
+    return [code.get("identity") or code.get("tree"), entry.get("kind"), entry.get("name"), code.get("cwd"), extra]
 
 
 def _lever(inputs: Inputs) -> Json:
@@ -185,12 +200,19 @@ def _packages(inputs: Inputs) -> dict[str, Json]:
 def _env_differs(a: Inputs, b: Inputs, *, ignored: AbstractSet[str]) -> bool:
     if section(a, "env", "python") != section(b, "env", "python"):
         return True
-    if section(a, "compute", "threads") != section(b, "compute", "threads"):
+    if _threads(a) != _threads(b):
+        return True
+    if deciding_variables(section(a, "compute")) != deciding_variables(section(b, "compute")):
         return True
     left, right = ({name: facts for name, facts in _packages(side).items() if name not in ignored} for side in (a, b))
     if left or right:  # the lock is text that can differ where what is installed does not
         return digest(left) != digest(right)
     return text(a, "env", "lock", "sha256") != text(b, "env", "lock", "sha256")
+
+
+def _threads(inputs: Inputs) -> dict[str, str]:
+    """Return the thread variables; which pools a library opened follows from the code."""
+    return {name: str(value) for name, value in section(inputs, "compute", "threads").items() if name != "effective"}
 
 
 def _data_differs(a: Inputs, b: Inputs, *, fixed_reads: bool) -> bool:
@@ -302,8 +324,9 @@ def _describe_env(a: Inputs, b: Inputs) -> Iterable[str]:
     for name in left:
         if name in right and _edited(left[name], right[name]):
             yield f"{name}: same version, other installed files"
-    threads = ({name: str(value) for name, value in section(side, "compute", "threads").items()} for side in (a, b))
-    yield from _changed(*threads)
+    yield from _changed(_threads(a), _threads(b))
+    variables = (deciding_variables(section(side, "compute")) for side in (a, b))
+    yield from _changed(*({name: str(value) for name, value in side.items()} for side in variables))
 
 
 def _edited(a: Mapping[str, Json], b: Mapping[str, Json]) -> bool:

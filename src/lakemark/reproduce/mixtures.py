@@ -13,6 +13,7 @@ from typing import Protocol
 from lakemark._base.canonical import Json
 from lakemark._base.fields import number, records, section, text, words
 from lakemark._base.ids import short
+from lakemark.capture.receipt import counts_as_data
 from lakemark.reproduce.factors import FactorComparison, Inputs, compare_factors, pair_reads
 
 __all__ = ["Cell", "Plan", "Receipt", "Replayer", "cell_name", "label_runs", "mix_inputs", "plan_cells"]
@@ -200,7 +201,7 @@ def _mix_data(
                 asked.add(request)
                 tables.append({**answer, "requested": ask.get("requested")})
     files: list[Mapping[str, Json]] = [_of(pair.a, pair.b, of_b=data is b) for pair in pair_reads(a, b, "files")]
-    files.extend(entry for entry in records(code, "data", "files") if entry.get("in_snapshot"))
+    files.extend(entry for entry in records(code, "data", "files") if not counts_as_data(entry))
     return {"tables": tables, "files": files}
 
 
@@ -226,7 +227,7 @@ def cell_name(a: Receipt, b: Receipt, *, comparison: FactorComparison, from_b: f
 
 
 def label_runs(a: Receipt, b: Receipt) -> tuple[str, str]:
-    """Return what to call two runs: their names, or short ids where a name is missing or they share one.
+    """Return what to call two runs: their names, or the short id where one has none, or both the same.
 
     Examples
     --------
@@ -234,6 +235,5 @@ def label_runs(a: Receipt, b: Receipt) -> tuple[str, str]:
     ('11111111', '33333333')
     """
     names = text(a, "name"), text(b, "name")
-    if names[0] is not None and names[1] is not None and names[0] != names[1]:
-        return names[0], names[1]
-    return short(text(a, "run_id") or ""), short(text(b, "run_id") or "")
+    ids = short(text(a, "run_id") or ""), short(text(b, "run_id") or "")
+    return ids if names[0] == names[1] else (names[0] or ids[0], names[1] or ids[1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import IO, cast
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import UserCodeError
-from lakemark._base.fields import section, words
+from lakemark._base.fields import records, section, words
 from lakemark._base.ids import new_run_id
 from lakemark.capture.child import instrumented, run_child
 from lakemark.capture.receipt import Receipt, memo_key
@@ -69,7 +71,9 @@ class Replays:
         ReplayError
             If the world can't be rebuilt, or its arguments are not known; no run is made then.
         """
-        _refuse_redacted(inputs)
+        _refuse_unknown(inputs)
+        if self.kind is RunKind.COUNTERFACTUAL:
+            _refuse_edited(inputs)
         with build_world(self.workspace, inputs, on_step=self.on_step, keep=self.keep) as world:
             return self._run(world, inputs, name=name, parent_run_id=parent_run_id)
 
@@ -90,7 +94,7 @@ class Replays:
             home=str(workspace.home.path),
             project=str(world.project),
             cwd=str(world.cwd),
-            entry=entry,
+            entry=dataclasses.replace(entry, name=world.script),
             root_seed=seed if isinstance(seed, int) else 0,
             redirect=world.redirect,
             sample_rows=workspace.settings.sample_rows,
@@ -112,7 +116,8 @@ class Replays:
         with build_world(self.workspace, inputs, on_step=lambda _step: None) as world:
             asked, answered = world.folder / "request.json", world.folder / "answer.json"
             asked.write_text(json.dumps(request))
-            with instrumented(world.python, world.environment) as variables:
+            roots = {"PYTHONPATH": os.pathsep.join(world.redirect.import_roots)}
+            with instrumented(world.python, {**world.environment, **roots}) as variables:
                 done = subprocess.run(
                     [str(world.python), "-P", "-m", "lakemark.recorder.scoring", str(asked), str(answered)],
                     cwd=world.cwd,
@@ -128,13 +133,27 @@ class Replays:
             return cast("Mapping[str, Json]", json.loads(answered.read_text()))
 
 
-def _refuse_redacted(inputs: Mapping[str, Json]) -> None:
-    """Refuse to run with `<redacted>` where a secret was."""
+def _refuse_edited(inputs: Mapping[str, Json]) -> None:
+    """Refuse to take a mixture's environment from a run with edited packages: a rebuilt one has not the edits."""
+    edited = [str(row["name"]) for row in records(inputs, "env", "packages") if row.get("modified")]
+    if edited:
+        raise ReplayError(
+            "environment",
+            f"installed files of {', '.join(edited)} were edited, and the edits are not kept",
+            hint="install the package from its edited source, which is then kept as code",
+        )
+
+
+def _refuse_unknown(inputs: Mapping[str, Json]) -> None:
+    """Refuse to run with `<redacted>` where a secret was, or with the mark for bytes that are no text."""
     entry = section(inputs, "code", "entry")
     argv = words(entry, "argv")
+    called = " ".join([str(entry.get("name")), *argv])
     if any(REDACTED in word for word in argv):
         raise ReplayError(
             "params",
-            f"an argument of {' '.join([str(entry.get('name')), *argv])} looked like a secret and was not stored",
+            f"an argument of {called} looked like a secret and was not stored",
             hint="a secret in a file outside of the project, such as ~/.pgpass, can be read again",
         )
+    if any("\ufffd" in word for word in argv):
+        raise ReplayError("params", f"an argument of {called} was not UTF-8, and could not be stored as it was")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
+from shlex import quote
 from typing import IO
 
 from lakemark._base.canonical import Json, canonical
@@ -100,7 +101,7 @@ def _evaluate(replays: Replays, receipt: Mapping[str, Json], *, label: str, seed
     if not records(receipt, "outputs", "metrics"):
         return dataclasses.replace(verdict, hint="lakemark.log_metric in the script gives a metric to compare")
     if seeds < MINIMUM_SEEDS:
-        return dataclasses.replace(verdict, hint=f"lakemark reproduce {label} --seeds 5 measures the noise band")
+        return dataclasses.replace(verdict, hint=f"lakemark reproduce {quote(label)} --seeds 5 measures the noise band")
     quiet = dataclasses.replace(replays, kind=RunKind.COUNTERFACTUAL, on_step=lambda _step: None)
     bands = measure_noise(receipt, seeds=seeds, replays=quiet)
     return grade_by_noise(verdict, receipt, replay=replay, bands=bands)
@@ -111,7 +112,8 @@ def _why_failed(replay: Mapping[str, Json], output: IO[bytes] | None) -> str:
     if error:
         frames = records(error, "frames")
         where = f" ({frames[-1]['file']}:{frames[-1]['line']})" if frames else ""
-        return f"the script failed: {error['type']}: {error['message']}{where}"
+        confined = "; a replay writes to its own folders only" if error["type"] == "PermissionError" else ""
+        return f"the script failed: {error['type']}: {error['message']}{where}{confined}"
     if output is not None:
         output.seek(0, 2)
         output.seek(max(0, output.tell() - _TAIL))

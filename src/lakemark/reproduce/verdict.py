@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 
 from lakemark._base.canonical import Json
-from lakemark._base.fields import records, section, text
+from lakemark._base.fields import number, records, section, text
 from lakemark._base.ids import short
 from lakemark.capture.comparison import Difference, Part, compare_inputs
 from lakemark.models.predictions import Comparison, compare
@@ -24,6 +24,10 @@ SCHEMA = "lakemark.verdict/1"
 
 TOLERANCE = 1e-6
 """Level 3: the largest difference of two predictions, as a share of the predictions' scale."""
+
+
+_SCORE_TOLERANCE = 1e-4
+"""Level 3: how far a score may move with predictions that are within `TOLERANCE`; squares and logarithms stretch."""
 
 
 class Level(IntEnum):
@@ -152,12 +156,17 @@ def judge(original: Mapping[str, Json], replay: Mapping[str, Json], *, objects: 
     predictions = _compare_predictions(*outputs, objects=objects)
     metrics = _metrics_check(*outputs)
     model = _model_check(*outputs)
-    level, reason = _level(model, metrics, predictions)
+    level, reason = _level(model, metrics, predictions, moved=_moved(*outputs, predictions))
     return Verdict(
         level,
         run_id=str(original["run_id"]),
         replay_run_id=str(replay["run_id"]),
-        checks=(*_input_checks(original, differences), metrics, _predictions_check(predictions), model),
+        checks=(
+            *_input_checks(original, differences, unknown=_unknown_data(original, replay)),
+            metrics,
+            _predictions_check(predictions),
+            model,
+        ),
         differences=differences,
         reason=reason,
         max_abs_difference=predictions.max_abs_diff if predictions else None,
@@ -165,16 +174,53 @@ def judge(original: Mapping[str, Json], replay: Mapping[str, Json], *, objects: 
     )
 
 
-def _level(model: Check, metrics: Check, predictions: Comparison | None) -> tuple[Level, str | None]:
-    if model.same:
+def _level(
+    model: Check, metrics: Check, predictions: Comparison | None, *, moved: Sequence[str]
+) -> tuple[Level, str | None]:
+    if moved and (model.same or (predictions is not None and predictions.equal)):
+        same = "the model is the same" if model.same else "the predictions of the pinned sample are the same"
+        return Level.DIFFERS, f"{same}, but not {', '.join(moved[:3])}: other rows or other models were scored"
+    if model.same and (predictions is None or predictions.equal):
         return Level.SAME_MODEL, None
     if predictions is None:
         return _level_by_metrics(model, metrics)
     if predictions.equal:
         return Level.SAME_PREDICTIONS, None
-    if predictions.max_abs_diff <= TOLERANCE * predictions.scale and not predictions.flips:
+    if predictions.max_abs_diff <= TOLERANCE * predictions.scale and not predictions.flips and not moved:
         return Level.NUMERICALLY_EQUAL, None
-    return Level.DIFFERS, None
+    return Level.DIFFERS, "the model is the same, but what it predicts is not" if model.same else None
+
+
+def _moved(a: Mapping[str, Json], b: Mapping[str, Json], predictions: Comparison | None) -> list[str]:
+    """Return the scores that were computed from predictions and are not what they were.
+
+    Values that a script logs are left out: they may be seconds. Predictions that are numerically equal move a score by
+    as little.
+    """
+    slack = None if predictions is None or predictions.equal else TOLERANCE * predictions.scale
+    old, new = (_points(outputs, how="observed") for outputs in (a, b))
+    return [key for key, values in old.items() if not _are_close(values, new.get(key, []), slack=slack)]
+
+
+def _are_close(a: Sequence[Json], b: Sequence[Json], *, slack: float | None) -> bool:
+    if slack is None or a == b or len(a) != len(b):
+        return a == b
+    pairs = [(number({"": one}, ""), number({"": other}, "")) for one, other in zip(a, b, strict=True)]
+    return all(
+        one is not None and other is not None and math.isclose(one, other, rel_tol=_SCORE_TOLERANCE, abs_tol=slack)
+        for one, other in pairs
+    )
+
+
+def _unknown_data(*receipts: Mapping[str, Json]) -> str | None:
+    """Say what a run read that is not kept, so that nobody knows whether the other read the same."""
+    said = [
+        str(row["why"])
+        for receipt in receipts
+        for row in records(receipt, "completeness", "missing")
+        if row["fact"] == "data" and not str(row["why"]).startswith("no content hash")
+    ]
+    return said[0] if said else None
 
 
 def _level_by_metrics(model: Check, metrics: Check) -> tuple[Level, str | None]:
@@ -202,13 +248,18 @@ _CHECKED = {
 }
 
 
-def _input_checks(original: Mapping[str, Json], differences: Sequence[Difference]) -> tuple[Check, ...]:
+def _input_checks(
+    original: Mapping[str, Json], differences: Sequence[Difference], *, unknown: str | None
+) -> tuple[Check, ...]:
     described = _described(section(original, "inputs"))
     checks = []
     for name, part in _CHECKED.items():
         other = [difference for difference in differences if difference.part is part]
         detail = "; ".join(f"{difference.name}: {difference.detail}" for difference in other)
-        checks.append(Check(name, same=not other, detail=detail or described[name]))
+        if part is Part.DATA and unknown is not None and not other:
+            checks.append(Check(name, same=None, detail=f"{described[name]}; not known: {unknown}"))
+        else:
+            checks.append(Check(name, same=not other, detail=detail or described[name]))
     return tuple(checks)
 
 
@@ -244,9 +295,11 @@ def _metrics_check(a: Mapping[str, Json], b: Mapping[str, Json]) -> Check:
     return Check("metrics", same=False, detail=", ".join(said[:3]))
 
 
-def _points(outputs: Mapping[str, Json]) -> dict[str, list[Json]]:
+def _points(outputs: Mapping[str, Json], *, how: str | None = None) -> dict[str, list[Json]]:
     points: dict[str, list[Json]] = {}
     for row in records(outputs, "metrics"):
+        if how is not None and row.get("how") != how:
+            continue
         points.setdefault(str(row["key"]), []).append(row["value"])
     return points
 

@@ -7,6 +7,7 @@ folder.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from typing import cast
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import LakemarkError
-from lakemark._base.fields import records, section, text
+from lakemark._base.fields import records, section, text, words
 from lakemark._base.hashing import sha256_file
 from lakemark._base.ids import short
 from lakemark.capture.code import CodeFacts, restore
@@ -26,6 +27,7 @@ from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import PinnedTable, Redirect
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
+from lakemark.reproduce.links import turn_links
 from lakemark.tables.pins import Pin, PinState, PinStatus, rebuild, verify
 
 __all__ = ["Step", "World", "build_world"]
@@ -62,6 +64,8 @@ class World:
         The restored code.
     cwd : Path
         The working directory in it.
+    script : str
+        What is run, by the name that it has here.
     python : Path
         The interpreter of the rebuilt environment.
     environment : mapping of str to str
@@ -73,6 +77,7 @@ class World:
     folder: Path
     project: Path
     cwd: Path
+    script: str
     python: Path
     environment: Mapping[str, str]
     redirect: Redirect
@@ -108,18 +113,23 @@ def build_world(
     try:
         project = folder / "project"
         code = section(inputs, "code")
-        roots = _restore_code(workspace, code, folder=folder, project=project)
+        mirror = folder / "outside"
+        roots = _restore_code(workspace, inputs, mirror=mirror, project=project)
         on_step(Step("code", f"snapshot {short(str(code.get('tree')))} restored"))
-        redirect = _answer_data(workspace, inputs, folder=folder, project=project)
+        redirect = _answer_data(workspace, inputs, folder=folder, project=project, mirror=mirror)
+        redirect = dataclasses.replace(redirect, import_roots=tuple(map(str, roots)))
         on_step(Step("data", _data_detail(inputs)))
         python, detail = _rebuild_environment(workspace, inputs)
         on_step(Step("environment", detail))
+        cwd = project / str(code.get("cwd") or ".")
+        cwd.mkdir(parents=True, exist_ok=True)  # a folder without files is in no snapshot
         yield World(
             folder=folder,
             project=project,
-            cwd=project / str(code.get("cwd") or "."),
+            cwd=cwd,
+            script=_script(code, mirror),
             python=python,
-            environment=_variables(inputs, roots=roots),
+            environment=_variables(inputs),
             redirect=redirect,
         )
     finally:
@@ -127,8 +137,9 @@ def build_world(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _restore_code(workspace: Workspace, code: Mapping[str, Json], *, folder: Path, project: Path) -> list[Path]:
-    """Restore the snapshot, and lay the loaded files that were in no snapshot where imports find them."""
+def _restore_code(workspace: Workspace, inputs: Mapping[str, Json], *, mirror: Path, project: Path) -> list[Path]:
+    """Restore the snapshot, lay the loaded files that were in none beside it, and return where imports find them."""
+    code = section(inputs, "code")
     if text(code, "tree") is None:
         raise ReplayError("code", "no snapshot of the code was taken", hint="lakemark show RUN tells why")
     try:
@@ -136,19 +147,39 @@ def _restore_code(workspace: Workspace, code: Mapping[str, Json], *, folder: Pat
     except LakemarkError as error:
         raise ReplayError("code", error.message, hint=error.hint) from error
     original = str(code["project"])
-    roots: dict[str, Path] = {}
+    read = frozenset(str(file["path"]) for file in records(inputs, "data", "files"))
+    turn_links(project, original=original, mirror=mirror, files=read)
+    roots = dict.fromkeys(project / name for name in words(code, "import_roots"))
     for file in records(code, "extra"):
         path, root = str(file["path"]), text(file, "import_root") or str(Path(str(file["path"])).parent)
         if path.startswith(original + os.sep):
             place = project / Path(path).relative_to(original)
         else:
-            base = roots.setdefault(root, folder / "extra" / str(len(roots)))
-            place = base / Path(path).relative_to(root)
+            roots[_in_mirror(mirror, root)] = None
+            place = _in_mirror(mirror, path)
         workspace.objects.copy_to(str(file["sha256"]), place)
-    return list(roots.values())
+    return list(roots)
 
 
-def _answer_data(workspace: Workspace, inputs: Mapping[str, Json], *, folder: Path, project: Path) -> Redirect:
+def _in_mirror(mirror: Path, path: str) -> Path:
+    return mirror / path.lstrip(os.sep)
+
+
+def _script(code: Mapping[str, Json], mirror: Path) -> str:
+    """Return the name of what is run; a script outside of the project lies in the mirror."""
+    entry = section(code, "entry")
+    name = str(entry["name"])
+    if entry.get("kind") != "script":
+        return name
+    original = os.path.normpath(Path(str(code["project"])) / str(code.get("cwd") or ".") / name)
+    known = {str(file["path"]) for file in records(code, "extra")}
+    place = _in_mirror(mirror, original)
+    return str(place) if original in known and place.is_file() else name
+
+
+def _answer_data(
+    workspace: Workspace, inputs: Mapping[str, Json], *, folder: Path, project: Path, mirror: Path
+) -> Redirect:
     tables = tuple(
         _pinned(workspace, table, folder=folder / "tables" / str(number))
         for number, table in enumerate(records(inputs, "data", "tables"))
@@ -159,7 +190,7 @@ def _answer_data(workspace: Workspace, inputs: Mapping[str, Json], *, folder: Pa
         scratch_root=str(project),
         tables=tables,
         files=files,
-        outside=str(folder / "outside"),
+        outside=str(mirror),
     )
 
 
@@ -235,13 +266,11 @@ def _rebuild_environment(workspace: Workspace, inputs: Mapping[str, Json]) -> tu
     return rebuilt.python, f"Python {version} and {packages} packages, {how}"
 
 
-def _variables(inputs: Mapping[str, Json], *, roots: list[Path]) -> dict[str, str]:
+def _variables(inputs: Mapping[str, Json]) -> dict[str, str]:
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     variables |= {name: str(value) for name, value in section(inputs, "compute", "env").items() if value is not None}
     threads = section(inputs, "compute", "threads")
     variables |= {name: str(value) for name, value in threads.items() if name.isupper() and value is not None}
     seed = text(inputs, "randomness", "hash_seed")
     variables["PYTHONHASHSEED"] = seed if seed is not None else "0"
-    if roots:
-        variables["PYTHONPATH"] = os.pathsep.join(map(str, roots))
     return variables

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake.exceptions import (
@@ -25,6 +26,7 @@ __all__ = ["is_no_log", "is_retryable", "translate", "translated"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXISTS = ("already exists",)
+_NO_FOLDER = ("Invalid table location",)
 _NO_SUCH_VERSION = ("end version", "No files in log segment", "Invalid table version")
 _FILE_GONE = ("not found", "No such file")
 _CONFLICT = ("Commit failed", "Metadata changed", "Protocol changed", "Failed to commit", "Max commit attempts")
@@ -71,6 +73,7 @@ def translate(error: Exception, uri: str) -> LakemarkError:
     by_text: tuple[tuple[tuple[str, ...], LakemarkError], ...] = (
         (_EXISTS, _exists(uri)),
         (_CONFLICT, _lost_race(uri, first)),
+        (_NO_FOLDER, _no_folder(uri, first)),
         (_FILE_GONE, _file_gone(uri, first)),
     )
     for kind, ours in by_class:
@@ -85,6 +88,13 @@ def translate(error: Exception, uri: str) -> LakemarkError:
 def _no_table(uri: str, cause: str) -> LakemarkError:
     hint = f"lakemark tables create {uri} --from FILE makes one"
     return NotFoundError(f"no Delta table at {uri}", hint=hint, cause=cause)
+
+
+def _no_folder(uri: str, cause: str) -> LakemarkError:
+    what = ": it is a file" if Path(uri).is_file() else ""
+    return NotFoundError(
+        f"no Delta table at {uri}{what}", hint="a Delta table is a folder that holds _delta_log/", cause=cause
+    )
 
 
 def _exists(uri: str) -> LakemarkError:

@@ -57,15 +57,15 @@ class Spool:
         event : str
             What happened, for example `"metric"`.
         **fields : Json
-            Its data. NaN and infinities are allowed: the spool is read by Python's `json` only.
+            Its data. NaN and infinities are allowed: the spool is read by Python's `json` only. Bytes of a name or an
+            argument that are no UTF-8 become U+FFFD.
 
         Raises
         ------
         StorageError
             If the disk is full: the event is not written then, those before it are.
         """
-        line = json.dumps({"event": event, "at": now_ms(), **fields}, separators=(",", ":")) + "\n"
-        data = line.encode()
+        data = _line({"event": event, "at": now_ms(), **fields})
         with self._lock:
             if self._torn:  # a write before this one stopped half way: what follows must not join it
                 data = b"\n" + data
@@ -94,6 +94,14 @@ class Spool:
                 os.fsync(self._handle)
                 os.close(self._handle)
                 self._handle = -1
+
+
+def _line(event: Mapping[str, Json]) -> bytes:
+    line = json.dumps(event, separators=(",", ":")) + "\n"
+    if "\\ud" in line:  # maybe half of a surrogate pair, which is no text and which no database takes
+        raw = json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n"
+        line = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return line.encode()
 
 
 def read_events(folder: Path, *, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Json]]]:

@@ -299,3 +299,75 @@ def test_colours_on_a_terminal_unless_no_color(project: Path, no_color: str, pai
     assert done.returncode == 3
     assert ("\x1b[31merror:\x1b[0m no run 'nobody'" in told) is painted
     assert ("\x1b" in told) is painted
+
+
+def test_no_command_is_answered_with_the_help(tmp_path: Path) -> None:
+    told = call(tmp_path, code=2).stderr
+    assert told.startswith("Usage: lakemark")
+    assert "..." not in told.partition("Commands:")[2]
+
+
+def test_a_misspelled_option_is_told_with_the_nearest(tmp_path: Path) -> None:
+    for command, option, near in (("run", "--nmae", "--name"), ("reproduce", "--levle", "--level")):
+        assert call(tmp_path, command, option, "x", "y", code=2).stderr == (
+            f"error: no such option '{option}'; did you mean '{near}'?\n\nhint: lakemark {command} --help\n"
+        )
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("trian.py",), "no script trian.py in {folder}; did you mean 'train.py'?"),
+        (("data",), "no script data in {folder}: it is a folder"),
+        (("--python", "nowhere/python", "train.py"), "no interpreter at {folder}/nowhere/python"),
+    ],
+)
+def test_what_cannot_be_run_is_told_and_leaves_no_run(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "data").mkdir()
+    done = call(tmp_path, "run", *arguments, code=3)
+    assert done.stderr.splitlines()[0] == f"error: {said.format(folder=tmp_path)}"
+    assert json.loads(call(tmp_path, "runs", "--json").stdout)["runs"] == []
+
+
+@pytest.mark.parametrize("name", ["-dash", "a\x1b[31m"])
+def test_a_name_that_no_command_could_take_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "train.py").write_text("")
+    assert f"the name of the run is {name!r}" in call(tmp_path, "run", "--name", name, "train.py", code=2).stderr
+    assert not (tmp_path / ".lakemark").exists()
+
+
+def test_a_hint_can_be_typed_where_a_name_has_a_blank(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    done = call(tmp_path, "run", "--name", "big trees", "train.py")
+    assert done.stderr.endswith("hint: lakemark show 'big trees'\n")
+
+
+def test_a_terminal_without_ticks_and_bars_gets_question_marks(project: Path) -> None:
+    told = call(project, "runs", environment={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0", "COLUMNS": "78"}).stdout
+    assert "auc" in told
+    assert "?" in told
+
+
+def test_few_seeds_are_refused_before_anything_runs(project: Path) -> None:
+    done = call(project, "reproduce", "monday", "--seeds", "2", code=2)
+    assert done.stderr.startswith("error: --seeds is 2, allowed is 0 or at least 3\n")
+
+
+def test_pins_of_another_table_are_not_called_none(project: Path) -> None:
+    assert call(project, "tables", "pins", "/lake/planes").stderr.startswith("there is no pin on /lake/planes\n")
+
+
+def test_a_file_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    done = call(tmp_path, "tables", "history", "rows.csv", code=3)
+    assert done.stderr.splitlines()[0] == f"error: no Delta table at {tmp_path / 'rows.csv'}: it is a file"
+
+
+def test_init_makes_the_home_that_is_set_and_says_where_a_file_is_in_the_way(tmp_path: Path) -> None:
+    call(tmp_path, "init", environment={"LAKEMARK_HOME": "elsewhere"})
+    assert (tmp_path / "elsewhere" / ".lakemark").is_dir()
+    (tmp_path / ".lakemark").write_text("")
+    done = call(tmp_path, "init", code=4)
+    assert f"{tmp_path / '.lakemark'} is a file" in done.stderr

@@ -203,6 +203,13 @@ def test_a_column_of_probabilities_is_traced_back(tmp_path: Path) -> None:
     assert seen.one("predictions")["method"] == "predict_proba"
 
 
+def test_a_prediction_that_was_changed_in_place_has_no_model(tmp_path: Path) -> None:
+    code = _REGRESSION + (
+        "    values = model.predict(test)\n    values[values < 0] = 0\n    mean_absolute_error(y_test, values)\n"
+    )
+    assert _record(tmp_path, code).one("evaluation")["model"] is None
+
+
 def test_what_was_changed_after_the_prediction_has_no_model(tmp_path: Path) -> None:
     code = _REGRESSION + "    mean_absolute_error(y_test, np.clip(model.predict(test), -1, 1))\n"
     seen = _record(tmp_path, code)

@@ -19,4 +19,5 @@ def test_an_error_is_also_the_builtin_one(kind: type[LakemarkError], builtin: ty
 
 def test_the_nearest_name_is_found_or_none() -> None:
     assert nearest("flihgts", ["planes", "flights"]) == "flights"
+    assert nearest("in", ["string", "integer"]) == "integer"
     assert nearest("zzz", ["planes", "flights"]) is None

@@ -68,3 +68,19 @@ def test_each_part_is_compared(inputs: Any, part: Part, change: dict[str, Any], 
     other[str(part)] |= change
     (difference,) = compare_inputs(inputs, other)
     assert (difference.part, difference.name) == (part, name)
+
+
+def test_another_build_of_the_same_version_is_named(inputs: Any) -> None:
+    inputs["env"]["packages"] = [{"name": "numpy", "version": "2.0", "record_sha256": "one", "modified": []}]
+    other = copy.deepcopy(inputs)
+    other["env"]["packages"][0]["record_sha256"] = "two"
+    (difference,) = compare_inputs(inputs, other)
+    assert (difference.part, difference.name) == (Part.ENV, "numpy")
+    assert "another build" in difference.detail
+
+
+def test_a_variable_that_may_change_a_result_is_named(inputs: Any) -> None:
+    other = copy.deepcopy(inputs)
+    other["compute"]["env"] = {"TZ": "Asia/Tokyo", "OPENBLAS_VERBOSE": "2"}
+    (difference,) = compare_inputs(inputs, other)
+    assert (difference.name, difference.detail) == ("TZ", "not set -> Asia/Tokyo")

@@ -55,7 +55,10 @@ def example_events() -> list[Event]:
     ]  # fmt: skip
 
 
-FACTS = RunFacts(lock={"sha256": SHA, "complete": True, "missing": []}, snapshot_files=frozenset({"a.csv"}))
+FACTS = RunFacts(
+    lock={"sha256": SHA, "complete": True, "missing": []},
+    snapshot_files={"a.csv": "100644 blob 1", "train.py": "100644 blob 2"},
+)
 
 
 def schema() -> dict[str, Any]:
@@ -102,11 +105,15 @@ def test_a_declared_param_counts_more_than_the_command_line() -> None:
         (("data", "tables", 0, "version"), 1),
         (("data", "tables", 0, "table_id"), "another"),
         (("data", "files", 0, "sha256"), "cd" * 32),
-        (("code", "tree"), "ef" * 20),
+        (("code", "identity"), "ef" * 20),
         (("code", "entry", "argv"), ["--alpha", "0.6"]),
         (("env", "lock", "sha256"), "cd" * 32),
         (("randomness", "root_seed"), 1),
         (("compute", "threads"), {"OMP_NUM_THREADS": "1"}),
+        (("compute", "env"), {"TZ": "Asia/Tokyo"}),
+        (("data", "tables", 0, "requested"), 7),
+        (("data", "tables", 0, "log_identity"), "other files"),
+        (("env", "packages"), [{"name": "p", "version": "1", "record_sha256": "r", "modified": ["p.py"]}]),
     ],
 )
 def test_each_input_that_decides_changes_the_memo_key(path: tuple[str | int, ...], value: object) -> None:
@@ -122,5 +129,6 @@ def test_what_only_describes_leaves_the_memo_key_alone() -> None:
     inputs: Any = json.loads(canonical(assemble(example_events(), FACTS, status="FINISHED")))["inputs"]
     before = memo_key(inputs)
     inputs["compute"]["cpu_model"] = "another"
+    inputs["compute"]["env"] = {"PYTHONDONTWRITEBYTECODE": "1"}
     inputs["data"]["tables"][0]["how"] = "declared"
     assert memo_key(inputs) == before

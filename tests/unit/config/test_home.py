@@ -23,3 +23,7 @@ def test_a_home_hides_itself_from_git_and_is_kept_when_made_again(tmp_path: Path
     (home.path / ".gitignore").write_text("*\n# mine\n")
     create_home(tmp_path)
     assert (home.path / ".gitignore").read_text() == "*\n# mine\n"
+
+
+def test_only_its_owner_may_look_into_a_home(tmp_path: Path) -> None:
+    assert create_home(tmp_path).path.stat().st_mode & 0o777 == 0o700

@@ -130,3 +130,17 @@ def test_home_is_relative_to_whoever_says_it_and_may_name_the_folder_around_it(t
     assert read(below).home == tmp_path / "kept" / ".lakemark"
     assert read(below, LAKEMARK_HOME="kept/.lakemark").home == below / "kept" / ".lakemark"
     assert read(below, flags={"home": str(tmp_path / "x")}).home == tmp_path / "x" / ".lakemark"
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
+    assert read(tmp_path).seed == 0
+    (tmp_path / "lakemark.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidInputError, match=r"lakemark\.toml: .*utf-8"):
+        read(tmp_path)
+
+
+def test_the_section_must_be_a_table(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool]\nlakemark = 5\n")
+    with pytest.raises(InvalidInputError, match=r"tool.lakemark is 5, allowed is a table"):
+        read(tmp_path)

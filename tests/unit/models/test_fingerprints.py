@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -71,6 +71,13 @@ def test_verbosity_and_threads_do_not_count() -> None:
     one = KNeighborsClassifier(n_jobs=1).fit(frame, labels)
     assert fingerprint(one) == fingerprint(KNeighborsClassifier(n_jobs=2).fit(frame, labels))
     assert fingerprint(one) != fingerprint(KNeighborsClassifier(n_neighbors=3).fit(frame, labels))
+
+
+@pytest.mark.parametrize("name", ["mean_air_time_", "lead_time", "arrival_time_"])
+def test_a_learned_value_that_sounds_like_a_duration_counts(name: str) -> None:
+    one, other = LinearRegression(), LinearRegression()
+    vars(one)[name], vars(other)[name] = 1.0, 2.0
+    assert fingerprint(one).digest != fingerprint(other).digest
 
 
 def test_what_a_lambda_does_counts() -> None:

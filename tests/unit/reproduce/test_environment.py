@@ -44,6 +44,15 @@ def test_an_environment_is_built_once_and_taken_from_then_on(tmp_path: Path) -> 
     assert rebuild("", python_version=PYTHON, cache=tmp_path).python != first.python
 
 
+def test_a_package_that_was_put_beside_those_of_the_lock_means_a_new_build(tmp_path: Path) -> None:
+    first = rebuild(SIX, python_version=PYTHON, cache=tmp_path)
+    stranger = six_of(first.python).parent / "stranger-1.0.dist-info"
+    stranger.mkdir()
+    (stranger / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    assert not rebuild(SIX, python_version=PYTHON, cache=tmp_path).cached
+    assert not stranger.exists()
+
+
 def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     first = rebuild(SIX, python_version=PYTHON, cache=tmp_path)
     (first.python.parents[1] / "lakemark-environment.json").unlink()

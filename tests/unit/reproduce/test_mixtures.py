@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from lakemark._base.canonical import Json, digest
+from lakemark._base.fields import records
 from lakemark.reproduce.factors import compare_factors, describe_factor
-from lakemark.reproduce.mixtures import mix_inputs, plan_cells
+from lakemark.reproduce.mixtures import label_runs, mix_inputs, plan_cells
 
 
 def table(uri: str = "/lake/flights", **fields: Any) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def test_a_table_that_only_other_code_reads_is_no_change_of_the_data() -> None:
 
 
 def test_files_of_the_snapshot_belong_to_the_code() -> None:
-    own = {"path": "/project/config.json", "sha256": "c1", "in_snapshot": True, "size": 2}
+    own = {"path": "/project/config.json", "sha256": "c1", "in_snapshot": True, "size": 2, "via": "open"}
     a = inputs(data__files=[own])
     b = inputs(data__files=[own | {"sha256": "c2"}], code__tree="tree-2", data__tables=[table(version=1)])
     comparison = compare_factors(a, b)
@@ -147,6 +148,27 @@ def test_files_of_the_snapshot_belong_to_the_code() -> None:
     assert [file["sha256"] for file in mixed["data"]["files"]] == ["c1"]
     mixed = mix_inputs(a, b, comparison=comparison, from_b=frozenset({"code"}))
     assert [file["sha256"] for file in mixed["data"]["files"]] == ["c2"]
+
+
+def test_an_opened_file_of_the_snapshot_is_code_and_the_data_are_not_called_the_same() -> None:
+    own = {"path": "/project/config.json", "sha256": "c1", "in_snapshot": True, "size": 2, "via": "open"}
+    a, b = inputs(data__files=[own]), inputs(data__files=[own | {"sha256": "c2"}], code__tree="tree-2")
+    comparison = compare_factors(a, b)
+    assert (comparison.differing, comparison.in_code) == (("code",), ("config.json",))
+    assert comparison.equal == ("params", "env")
+
+
+def test_rows_in_the_snapshot_are_data() -> None:
+    rows = {"path": "/project/rows.csv", "sha256": "c1", "in_snapshot": True, "size": 2, "via": "pandas.read_csv"}
+    a = inputs(data__files=[rows], code__tree="tree-1", code__identity="same")
+    b = inputs(data__files=[rows | {"sha256": "c2"}], code__tree="tree-2", code__identity="same")
+    comparison = compare_factors(a, b)
+    assert (comparison.differing, comparison.in_code) == (("data",), ())
+
+
+def test_runs_are_called_by_their_names_as_far_as_they_have_some() -> None:
+    a, b = {"run_id": "1" * 32, "name": None}, {"run_id": "2" * 32, "name": "third"}
+    assert label_runs(a, b) == ("11111111", "third")
 
 
 def test_all_from_one_run_is_that_run_where_it_matters() -> None:
@@ -256,3 +278,20 @@ def test_a_plan_of_one_factor_needs_no_run() -> None:
     b: dict[str, Any] = {"inputs": inputs(code__tree="tree-2"), "outputs": {}}
     plan = plan_cells(a, b, replayer=Shelf({}))
     assert (len(plan.cells), plan.missing, plan.seconds) == (2, (), 0)
+
+
+def test_reads_in_another_order_are_paired_by_what_was_asked_for() -> None:
+    newest, first = table(version=5), table(requested=0, version=0)
+    a = inputs(data__tables=[newest, first], code__tree="tree-1")
+    b = inputs(data__tables=[table(requested=0, version=0), table(version=6)], code__tree="tree-2")
+    comparison = compare_factors(a, b)
+    mixed = mix_inputs(a, b, comparison=comparison, from_b=frozenset({"code"}))
+    assert {(row["requested"], row["version"]) for row in records(mixed, "data", "tables")} == {(None, 5), (0, 0)}
+
+
+def test_variables_that_may_change_a_result_belong_to_the_environment() -> None:
+    zoned = {"cores": 2, "threads": {"OMP_NUM_THREADS": 2}, "env": {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1"}}
+    hashed = {"cores": 2, "threads": {"OMP_NUM_THREADS": 2}, "env": {"PYTHONHASHSEED": "1"}}
+    assert compare_factors(inputs(), inputs(compute=zoned)).differing == ("env",)
+    assert describe_factor("env", inputs(), inputs(compute=zoned)) == ("TZ (none) → Asia/Tokyo",)
+    assert compare_factors(inputs(), inputs(compute=hashed)).differing == ()

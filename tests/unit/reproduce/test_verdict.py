@@ -93,3 +93,45 @@ def test_the_document_is_canonical_json(objects: ObjectStore) -> None:
 def test_level_0_says_the_stage_and_the_reason(objects: ObjectStore) -> None:
     verdict = could_not_run(receipt(objects, VALUES), stage="data", reason="gone", hint="a backup")
     assert (verdict.level, verdict.reason, verdict.hint) == (Level.COULD_NOT_RUN, "data: gone", "a backup")
+
+
+def scored(made: Any, value: float) -> Any:
+    """Return a receipt with a score that was seen to be computed."""
+    made["outputs"]["metrics"] = [{"key": "mean_absolute_error", "value": value, "step": 0, "how": "observed"}]
+    return made
+
+
+@pytest.mark.parametrize("model", ["aa" * 32, "bb" * 32])
+def test_a_score_that_moved_is_neither_level_5_nor_level_4(objects: ObjectStore, model: str) -> None:
+    original = scored(receipt(objects, VALUES), 0.5)
+    verdict = judge(original, scored(receipt(objects, VALUES, model=model), 0.6), objects=objects)
+    assert verdict.level is Level.DIFFERS
+    assert "but not mean_absolute_error" in str(verdict.reason)
+
+
+def test_a_logged_value_that_moved_may_be_seconds(objects: ObjectStore) -> None:
+    original, replay = receipt(objects, VALUES), receipt(objects, VALUES)
+    replay["outputs"]["metrics"][0] |= {"value": 7.0, "how": "declared"}
+    assert judge(original, replay, objects=objects).level is Level.SAME_MODEL
+
+
+def test_the_same_fingerprint_with_other_predictions_is_not_level_5(objects: ObjectStore) -> None:
+    verdict = judge(receipt(objects, VALUES), receipt(objects, VALUES + 1), objects=objects)
+    assert verdict.level is Level.DIFFERS
+    assert verdict.reason == "the model is the same, but what it predicts is not"
+
+
+def test_numerically_equal_predictions_may_move_a_score_by_as_little(objects: ObjectStore) -> None:
+    original = scored(receipt(objects, VALUES), 0.5)
+    near = receipt(objects, VALUES + 1e-7, model="bb" * 32)
+    assert judge(original, scored(near, 0.5 + 1e-7), objects=objects).level is Level.NUMERICALLY_EQUAL
+    assert judge(original, scored(near, 0.51), objects=objects).level is Level.DIFFERS
+
+
+def test_data_that_is_not_kept_has_no_tick(objects: ObjectStore) -> None:
+    original = receipt(objects, VALUES)
+    original["completeness"]["missing"] = [{"fact": "data", "why": "standard input was read, and is not kept"}]
+    verdict = judge(original, copy.deepcopy(original), objects=objects)
+    (data,) = [check for check in verdict.checks if check.name == "data"]
+    assert data.same is None
+    assert data.detail.endswith("not known: standard input was read, and is not kept")
