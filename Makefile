@@ -3,6 +3,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup test check demo bench lock clean
 
+# uv trusts what the system trusts, a company's certificates too, as pip does (two names, for newer and older uv)
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+
 VENV := .venv
 DEMO := .demo/venv
 WORKERS ?= 2

@@ -42,6 +42,10 @@ _LEAKS = frozenset(
 )
 
 
+_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+"""Trust what the system trusts, a company's authority too, as pip does; two names, for newer and older uv."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What an installer did.
@@ -78,7 +82,8 @@ def installer_environment(environ: Mapping[str, str] | None = None) -> dict[str,
         `os.environ` where not given.
     """
     kept = {name: value for name, value in (os.environ if environ is None else environ).items() if name not in _LEAKS}
-    return kept | {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    quiet = {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return _CERTIFICATES | kept | quiet
 
 
 def run_installer(command: Sequence[str | Path], *, folder: Path, seconds: float) -> Outcome:

@@ -144,7 +144,8 @@ def _params(params: Mapping[str, Json]) -> Iterator[str]:
 
 def _seeds(randomness: Mapping[str, Json]) -> Iterator[str]:
     root, hash_seed = randomness.get("root_seed"), randomness.get("hash_seed")
-    yield f"generators start at {root}, PYTHONHASHSEED {hash_seed}"
+    start = "generators as the program left them" if root is None else f"generators start at {root}"
+    yield f"{start}, PYTHONHASHSEED {'random' if hash_seed is None else hash_seed}"
     for row in records(randomness, "seeds"):
         yield f"{row['api']}({row.get('value')}) at {row['where']}"
     for row in records(randomness, "unseeded"):

@@ -307,7 +307,8 @@ def _effects(case: _Case, shared: Attribution | None, *, total: Estimate) -> tup
     if shared is None:
         return ()
     inputs = section(case.a, "inputs"), section(case.b, "inputs")
-    has_shares = total.value != 0 and total.is_detectable is not False
+    one_way = len({bool(value[0] > 0) for value in shared.shares.values() if value[0] != 0}) == 1
+    has_shares = total.value != 0 and total.is_detectable is not False and one_way  # 333 % and -233 % help nobody
     effects = []
     for player, value in shared.shares.items():
         estimate = _estimate(value)

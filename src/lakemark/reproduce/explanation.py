@@ -66,7 +66,8 @@ class Effect:
     estimate : Estimate
         Its Shapley value.
     share : float or None
-        Of the whole change, in percent; None where the whole change is none that can be detected.
+        Of the whole change, in percent; None where the whole change is none that can be detected, and where effects
+        cancel each other.
     differences : tuple of str
         What differs, in short phrases.
     """
