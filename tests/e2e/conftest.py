@@ -223,8 +223,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Project:
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
     """Takes the processes that a test starts, and ends what is left of them."""
+    # where the tests run in the background the signal is ignored, which processes inherit
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     processes: list[subprocess.Popen[str]] = []
     yield processes
+    signal.signal(signal.SIGINT, before)
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

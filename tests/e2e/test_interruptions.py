@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,13 +46,15 @@ def start_slow(
 def test_a_killed_run_is_found_as_interrupted(
     bare: Project, started: list[subprocess.Popen[str]], killed: str, points: int
 ) -> None:
+    if killed == "command" and sys.platform != "linux":
+        pytest.skip("only Linux ends a process with the one that started it; here the script goes on to its end")
     command, script = start_slow(bare, started, points)
     assert [run["status"] for run in bare.runs()] == ["RUNNING"]
     if killed in ("command", "both"):
         command.kill()
     if killed in ("script", "both"):
         os.kill(script, signal.SIGKILL)
-    _, told = command.communicate()
+    _, told = command.communicate(timeout=60)  # the pipes are closed when both processes are gone
 
     (run,) = bare.runs()
     assert (run["name"], run["status"], len(run["metrics"])) == ("slow", "KILLED", min(points, 1))

@@ -281,7 +281,9 @@ def _metrics(events: Sequence[Event]) -> list[Metric]:
 
 def _move_artifacts(source: Path, destination: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, destination, dirs_exist_ok=True)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(destination, ignore_errors=True)  # of a settling that did not come to its end
+        source.replace(destination)
 
 
 def read_receipt(workspace: Workspace, run: Run) -> Receipt | None:

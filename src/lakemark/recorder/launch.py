@@ -14,6 +14,7 @@ from types import CodeType, ModuleType
 
 from lakemark._base.canonical import Json
 from lakemark.recorder.plan import EntryPoint
+from lakemark.recorder.secrets import redact_text
 
 __all__ = ["describe_error", "run_entry", "show_error"]
 
@@ -104,7 +105,7 @@ def describe_error(error: BaseException, *, project: str) -> dict[str, Json]:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame)]
     return {
         "type": type(error).__qualname__,
-        "message": str(error)[:2_000],
+        "message": redact_text(str(error))[:2_000],
         "frames": [
             {
                 "file": _relative(frame.filename, project),

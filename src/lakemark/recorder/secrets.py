@@ -18,6 +18,7 @@ __all__ = [
     "is_secret",
     "is_secret_content",
     "redact_argv",
+    "redact_text",
 ]
 
 REDACTED = "<redacted>"
@@ -294,6 +295,17 @@ def redact_argv(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         else:
             clean.append(_redact_value(argument, names))
     return tuple(clean), tuple(names)
+
+
+def redact_text(text: str) -> str:
+    """Take out of a text, an error's message say, what looks like a secret.
+
+    Examples
+    --------
+    >>> redact_text("could not connect to postgresql://ada:hunter2@db/sales")
+    'could not connect to postgresql://ada:<redacted>@db/sales'
+    """
+    return _redact_value(text, {})
 
 
 def _redact_value(text: str, names: dict[str, None]) -> str:

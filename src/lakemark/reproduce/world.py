@@ -32,7 +32,7 @@ from lakemark.tables.pins import Pin, PinState, PinStatus, rebuild, verify
 
 __all__ = ["Step", "World", "build_world"]
 
-_PASSED_ON = ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER")
+_PASSED_ON = ("HOME", "LOGNAME", "PATH", "SHELL", "USER")
 """Variables that a replay takes from the process that starts it; all others come from the receipt."""
 
 
@@ -123,13 +123,15 @@ def build_world(
         on_step(Step("environment", detail))
         cwd = project / str(code.get("cwd") or ".")
         cwd.mkdir(parents=True, exist_ok=True)  # a folder without files is in no snapshot
+        temporary = folder / "tmp"
+        temporary.mkdir()
         yield World(
             folder=folder,
             project=project,
             cwd=cwd,
             script=_script(code, mirror),
             python=python,
-            environment=_variables(inputs),
+            environment=_variables(inputs) | {"TMPDIR": str(temporary)},
             redirect=redirect,
         )
     finally:
