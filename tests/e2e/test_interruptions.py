@@ -114,6 +114,7 @@ def test_interrupting_from_the_keyboard(bare: Project, started: list[subprocess.
 
     assert command.returncode == 130
     assert "Traceback" not in told
+    assert "interrupted: loss 0.33333" in told  # the command settles it, and not the next one
     (run,) = bare.runs()
     assert (run["status"], run["metrics"]) == ("KILLED", {"loss": 1 / 3})
     error = bare.receipt("slow")["outputs"]["error"]

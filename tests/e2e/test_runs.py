@@ -13,6 +13,7 @@ from tests.e2e.conftest import LAKEMARK, Project
 from lakemark.config.home import Home
 from lakemark.storage.database import open_database
 from lakemark.tracking.pins import SqlPinStore
+from lakemark.tracking.spool import Spool
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,33 @@ def test_eight_runs_at_once_in_a_home_that_is_not_there_yet(bare: Project) -> No
     assert {run["status"] for run in listed} == {"FINISHED"}
     assert list((bare.folder / "other" / ".lakemark" / "spool").iterdir()) == []
     assert len(bare.git("for-each-ref", "refs/lakemark/runs").splitlines()) == 8
+
+
+def test_several_commands_at_once_find_one_killed_run(bare: Project) -> None:
+    spool = Spool(bare.home / "spool" / ("d" * 32))
+    spool.write(
+        "created",
+        run_id="d" * 32,
+        name="dead",
+        kind="run",
+        experiment="default",
+        parent_run_id=None,
+        pid=2**22 + 1,
+        process_start="0",
+        entry={"kind": "script", "name": "train.py", "argv": []},
+        cwd=str(bare.folder),
+        how_started="command",
+    )
+    for step in range(5_000):
+        spool.write("metric", key="loss", value=1.0, step=step, timestamp=step, how="declared")
+    spool.close()
+    with ThreadPoolExecutor(4) as pool:
+        for done in pool.map(lambda _: bare.run("runs", "--json"), range(4)):
+            assert done.stderr == ""
+            (run,) = json.loads(done.stdout)["runs"]
+            assert (run["name"], run["status"], run["metrics"]) == ("dead", "KILLED", {"loss": 1.0})
+    assert len(bare.receipt("dead")["outputs"]["metrics"]) == 5_000
+    bare.check_database()
 
 
 def test_every_command_prints_a_document_with_its_schema(project: Project) -> None:
