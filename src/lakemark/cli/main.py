@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
-from typing import cast
 
 import click
 
 import lakemark
 from lakemark._base.errors import LakemarkError
+from lakemark.cli.lazy import LazyGroup
 
 __all__ = ["main"]
 
@@ -39,30 +38,6 @@ Completion of commands in the shell:
 """
 
 
-class _LazyGroup(click.Group):
-    """A group that knows its commands by name and loads one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        return cast("click.Command", getattr(importlib.import_module(module), name))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from lakemark._base.errors import nearest
-
-            near = nearest(args[0], _COMMANDS)
-            told = f"; did you mean {near!r}?" if near else ""
-            raise click.UsageError(f"no command is named {args[0]!r}{told}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 _HELP = """Run a model, get it again with proof, and explain why the score moved.
 
 \b
@@ -74,7 +49,13 @@ lakemark explain A B       share out the change of the score
 """
 
 
-@click.group(cls=_LazyGroup, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands=_COMMANDS,
+    help=_HELP,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--home", metavar="FOLDER", help="The home to use; default: .lakemark/ found upward.")
 @click.version_option(lakemark.__version__, prog_name="lakemark", message="%(prog)s %(version)s")
 @click.pass_context

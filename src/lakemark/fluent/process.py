@@ -27,6 +27,7 @@ from lakemark._base.canonical import Json
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import ConflictError
 from lakemark._base.ids import new_run_id, short
+from lakemark._base.writer import RUN_FOLDER_VARIABLE
 from lakemark.config.home import Home, create_home
 from lakemark.config.settings import Settings, read_settings
 from lakemark.fluent import limits
@@ -38,9 +39,6 @@ from lakemark.tracking.processes import process_start
 from lakemark.tracking.spool import EVENTS_NAME, read_events
 
 __all__ = ["RUN_FOLDER_VARIABLE", "ActiveRuns"]
-
-RUN_FOLDER_VARIABLE = "LAKEMARK_RUN_FOLDER"
-"""Names the spool folder of the run that a process belongs to."""
 
 
 class _Capture(Protocol):

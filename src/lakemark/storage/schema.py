@@ -29,18 +29,22 @@ from sqlalchemy import (
 __all__ = [
     "METADATA",
     "REVISIONS",
+    "catalog_tables",
+    "check_results",
     "experiments",
+    "file_digests",
     "latest_metrics",
     "metrics",
     "params",
     "pins",
     "runs",
     "table_reads",
+    "table_tags",
     "tags",
     "verdicts",
 ]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations that this Lakemark knows, oldest first; the last is what an up-to-date database says of itself."""
 
 METADATA = MetaData(
@@ -170,4 +174,60 @@ pins = Table(
     Index(None, "table_id", "version"),
     Index(None, "table_uri"),
     Index(None, "holder"),
+)
+
+catalog_tables = Table(
+    "catalog_tables",
+    METADATA,
+    Column("catalog", String(255), nullable=False),
+    Column("schema", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("table_id", String(200), nullable=False),
+    Column("managed", Boolean, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("catalog", "schema", "name"),
+    Index(None, "uri"),
+)
+
+table_tags = Table(
+    "table_tags",
+    METADATA,
+    Column("table_id", String(200), nullable=False),
+    Column("tag", String(250), nullable=False),
+    Column("table_uri", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("manifest", String(64), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("table_id", "tag"),
+    Index(None, "table_uri"),
+)
+
+check_results = Table(
+    "check_results",
+    METADATA,
+    Column("result_id", Integer, autoincrement=True, nullable=False),
+    Column("table_uri", Text, nullable=False),
+    Column("table_id", String(200), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("check_name", String(250), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("failing_rows", BigInteger),
+    Column("detail", Text, nullable=False),
+    Column("run_id", String(32)),
+    Column("checked_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("result_id"),
+    Index(None, "table_id", "version"),
+)
+
+file_digests = Table(
+    "file_digests",
+    METADATA,
+    Column("manifest", String(64), nullable=False),
+    Column("document", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("manifest"),
 )

@@ -8,6 +8,8 @@ from typing import cast
 
 from deltalake import CommitProperties
 
+from lakemark._base.writer import current_writer
+
 __all__ = ["Commit", "CommitRecord", "read_record"]
 
 _RUN_ID, _NODE, _MESSAGE = "lakemark.run_id", "lakemark.node", "lakemark.message"
@@ -32,8 +34,9 @@ class Commit:
     message: str | None = None
 
     def properties(self) -> CommitProperties:
-        """Return it as `deltalake` takes it."""
-        said = {_RUN_ID: self.run_id, _NODE: self.node, _MESSAGE: self.message}
+        """Return it as `deltalake` takes it; where it names no run, the run that this process works for is named."""
+        writer = current_writer()
+        said = {_RUN_ID: self.run_id or writer.run_id, _NODE: self.node or writer.node, _MESSAGE: self.message}
         return CommitProperties(custom_metadata={name: value for name, value in said.items() if value is not None})
 
 

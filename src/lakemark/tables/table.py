@@ -10,23 +10,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Literal, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, nearest
+from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, nearest
 from lakemark.tables.casts import StrictStream, storable_schema
-from lakemark.tables.commits import Commit, CommitRecord, read_record
-from lakemark.tables.failures import is_no_log, is_retryable, translated
+from lakemark.tables.commits import Commit, CommitRecord
+from lakemark.tables.failures import is_retryable, translated
 from lakemark.tables.fingerprint import ArrowStream
-from lakemark.tables.manifest import Manifest, local_folder, location, observe
-from lakemark.tables.scan import scan
+from lakemark.tables.reading import Head, TableReader
 from lakemark.tables.sources import FileSource
-from lakemark.tables.timestamps import version_at
 
 __all__ = ["PROPERTIES", "Commit", "CommitRecord", "Head", "Table"]
 
@@ -41,32 +36,15 @@ _TRIES = 12
 _WAIT_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The first rows of a version.
-
-    Parameters
-    ----------
-    rows : pyarrow.Table
-        The rows.
-    version : int
-        The version that they are of.
-    complete : bool
-        True if there are no more.
-    """
-
-    rows: pa.Table
-    version: int
-    complete: bool
-
-
-class Table:
+class Table(TableReader):
     """A Delta table, which need not exist yet.
 
     Parameters
     ----------
     uri : str or Path
         A folder, or a URI of any storage that `deltalake` knows; credentials come from the environment.
+    at, name
+        As for `TableReader`. A table at a version cannot be written.
 
     Examples
     --------
@@ -79,143 +57,6 @@ class Table:
     >>> sales.read(version=0).num_rows, sales.read().num_rows
     (2, 3)
     """
-
-    def __init__(self, uri: str | Path) -> None:
-        self.uri = location(str(uri))
-
-    def exists(self) -> bool:
-        """Return True if there is a Delta table."""
-        with translated(self.uri):
-            return DeltaTable.is_deltatable(self.uri)
-
-    @property
-    def version(self) -> int:
-        """The latest version, from 0."""
-        return self.open().version()
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns of the latest version."""
-        return pa.schema(self.open().schema().to_arrow())
-
-    def open(self, *, version: int | None = None, timestamp: datetime | str | None = None) -> DeltaTable:
-        """Return the `deltalake.DeltaTable`, opened at a version.
-
-        Parameters
-        ----------
-        version : int, optional
-            From 0; without it and `timestamp`, the latest.
-        timestamp : datetime or str, optional
-            Open the version that was the latest then: an aware datetime, or RFC 3339 text with its offset.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no table, or no such version or time; what there is is named.
-        InvalidInputError
-            For both a version and a timestamp, or a timestamp without a zone.
-        """
-        if version is not None and timestamp is not None:
-            raise InvalidInputError("both a version and a timestamp were given", hint="give one of them")
-        if timestamp is not None:
-            version = version_at(timestamp, self._times(), uri=self.uri)
-        with translated(self.uri):
-            latest = DeltaTable(self.uri)
-        newest = latest.version()
-        if version in (None, newest):
-            return latest
-        if not 0 <= version < newest:  # asked for version 10**12, deltalake would look for all those before it
-            raise self._no_version(version, newest)
-        try:
-            with translated(self.uri):
-                return DeltaTable(self.uri, version=version)
-        except LakemarkError as error:
-            if is_no_log(error.__cause__):
-                raise self._no_version(version, newest) from error
-            raise
-
-    def manifest(self, *, version: int | None = None) -> Manifest:
-        """Return the manifest of a version: what a pin needs."""
-        table = self.open(version=version)
-        with translated(self.uri):
-            return observe(table)
-
-    def read(
-        self,
-        *,
-        version: int | None = None,
-        timestamp: datetime | str | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pa.Table:
-        """Return the rows of a version.
-
-        Parameters
-        ----------
-        version, timestamp
-            As for `open`.
-        columns : sequence of str, optional
-            Which columns, in this order; without it all.
-
-        Returns
-        -------
-        pyarrow.Table
-            Its rows are in the same order in every call.
-
-        Raises
-        ------
-        NotFoundError
-            For no such table, version, time or column.
-        StorageError
-            If a data file is gone.
-        """
-        reader = self.stream(version=version, timestamp=timestamp, columns=columns)
-        with translated(self.uri):
-            return reader.read_all()
-
-    def stream(
-        self,
-        *,
-        version: int | None = None,
-        timestamp: datetime | str | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pa.RecordBatchReader:
-        """Return the rows of a version as a stream, in the order of `read`."""
-        table = self.open(version=version, timestamp=timestamp)
-        with translated(self.uri):
-            return scan(table, columns=columns)
-
-    def head(self, limit: int | None, *, version: int | None = None, timestamp: datetime | str | None = None) -> Head:
-        """Return the first rows of a version, in the order of `read`; no more of the table is read than needed.
-
-        Parameters
-        ----------
-        limit : int or None
-            How many at most; None is all.
-        version, timestamp
-            As for `open`.
-        """
-        table = self.open(version=version, timestamp=timestamp)
-        with translated(self.uri):
-            reader = scan(table)
-            batches, room = [], limit
-            for batch in reader:
-                batches.append(batch if room is None else batch.slice(0, room))
-                if room is not None and batch.num_rows > room:
-                    return Head(pa.Table.from_batches(batches, reader.schema), table.version(), complete=False)
-                room = None if room is None else room - batch.num_rows
-        return Head(pa.Table.from_batches(batches, reader.schema), table.version(), complete=True)
-
-    def history(self, *, limit: int | None = None) -> list[CommitRecord]:
-        """Return the commits that the log still has, the latest first.
-
-        Parameters
-        ----------
-        limit : int, optional
-            How many at most.
-        """
-        table = self.open()
-        with translated(self.uri):
-            return [read_record(entry) for entry in table.history(limit)]
 
     def create(
         self, data: ArrowStream | pa.Schema, *, partition_by: Sequence[str] = (), commit: Commit | None = None
@@ -334,33 +175,6 @@ class Table:
             if stream.failure is not None:
                 raise stream.failure from None
             raise
-
-    def _times(self) -> list[tuple[int, int]]:
-        """Return version and time (ms) of each commit, ascending."""
-        return sorted((record.version, record.timestamp_ms) for record in self.history())
-
-    def _no_version(self, version: int, latest: int) -> NotFoundError:
-        first = self._earliest(latest)
-        cleaned = 0 <= version < first
-        why = "the log of older ones was cleaned" if cleaned else "that is all there is"
-        return NotFoundError(
-            f"{self.uri} has no version {version} to open: it has {first} to {latest}, {why}",
-            hint=f"lakemark tables {'pins' if cleaned else 'history'} {self.uri} lists "
-            f"{'versions that can be rebuilt' if cleaned else 'the versions'}",
-            first=first,
-            latest=latest,
-        )
-
-    def _earliest(self, latest: int) -> int:
-        """Return the first version that the log can open: 0, or the first checkpoint that is left."""
-        folder = local_folder(self.uri)
-        if folder is None:
-            return min((version for version, _ in self._times()), default=latest)
-        names = [path.name.split(".")[0] for path in (folder / "_delta_log").glob("*.json")]
-        if "0" * 20 in names:
-            return 0
-        checkpoints = [path.name.split(".")[0] for path in (folder / "_delta_log").glob("*.checkpoint*.parquet")]
-        return min((int(name) for name in checkpoints if name.isdigit()), default=latest)
 
 
 def _is_replayable(data: ArrowStream) -> bool:

@@ -77,7 +77,7 @@ def test_rows_come_in_the_order_of_writing(tmp_path: Path) -> None:
     for number in range(1, 15):
         table.append(pa.table({"x": [number]}))
     assert table.read()["x"].to_pylist() == list(range(15))
-    assert table.stream(version=9).read_all()["x"].to_pylist() == list(range(10))
+    assert table.batches(version=9).read_all()["x"].to_pylist() == list(range(10))
 
 
 def test_head_reads_no_more_than_asked(table: Table) -> None:
