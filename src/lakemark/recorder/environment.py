@@ -24,6 +24,8 @@ _OURS = "lakemark"
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = str(Path(os.__file__).parent) + os.sep
 _SITES = ("site-packages", "dist-packages")
+_STARTED_BY_SITE = frozenset({"_distutils_hack", "_virtualenv"})
+"""What `.pth` files load into every process: no choice of the script's, and its builds differ between venvs."""
 
 
 def find_installed(*, cache: Path | None = None) -> InstalledDistributions:
@@ -62,7 +64,11 @@ def observe_environment(
     """
     loaded = sys.modules if modules is None else modules
     installed = installed or find_installed()
-    used = {owner.name for _, path in _module_files(loaded) if (owner := installed.owner(path)) is not None}
+    used = {
+        owner.name
+        for name, path in _module_files(loaded)
+        if name not in _STARTED_BY_SITE and (owner := installed.owner(path)) is not None
+    }
     packages: list[Json] = []
     for distribution in installed.with_requirements(used - {_OURS}):
         if distribution.name == _OURS:

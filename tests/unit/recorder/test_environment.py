@@ -82,6 +82,14 @@ def test_loaded_packages_and_what_they_need_are_listed(site: Path) -> None:
     assert environment["libraries"] == []
 
 
+def test_what_starts_with_every_process_is_no_choice_of_the_script(site: Path) -> None:
+    install(site, "setuptools", files={"_distutils_hack/__init__.py": "", "setuptools/__init__.py": ""})
+    hook = module("_distutils_hack", site / "_distutils_hack" / "__init__.py")
+    assert packages(observe_environment({"_distutils_hack": hook})) == {}
+    chosen = module("setuptools", site / "setuptools" / "__init__.py")
+    assert list(packages(observe_environment({"_distutils_hack": hook, "setuptools": chosen}))) == ["setuptools"]
+
+
 def test_this_very_process(tmp_path: Path) -> None:
     environment = observe_environment(installed=find_installed(cache=tmp_path / "cache.json"))
     assert {"python", "platform", "packages", "libraries", "instrument", "how"} == set(environment)
