@@ -201,7 +201,12 @@ def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:
         content = delivered.get((file["path"], None))
         row = file | {"in_snapshot": relative in facts.snapshot_files, "content": _content(content)}
         files.setdefault(file["path"], row)
-    return {"tables": tables, "files": list(files.values())}
+    return {
+        "tables": tables,
+        "files": list(files.values()),
+        "names": known.of("named_table"),
+        "splits": known.of("split"),
+    }
 
 
 def _content(delivered: Mapping[str, Json] | None) -> dict[str, Json] | None:

@@ -7,6 +7,7 @@ from lakemark.recorder.deltas import Deltas
 from lakemark.recorder.detours import install_detours
 from lakemark.recorder.files import Files
 from lakemark.recorder.frames import Frames
+from lakemark.recorder.names import Names
 from lakemark.recorder.recording import Recording
 from lakemark.recorder.redirects import World
 
@@ -28,6 +29,7 @@ def install_reads(recording: Recording) -> None:
         world.prepare()
         Deltas(recording, world, files=files, frames=frames).install()
         frames.install()
+        Names(recording).install()
         install_detours(recording, world)
         files.listen()
 

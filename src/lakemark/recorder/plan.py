@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["EntryPoint", "PinnedTable", "Plan", "Redirect", "read_plan", "write_plan"]
+__all__ = ["EntryPoint", "NamedTable", "PinnedTable", "Plan", "Redirect", "read_plan", "write_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,28 @@ class PinnedTable:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedTable:
+    """What a name or a tag meant when the original run asked for it.
+
+    Parameters
+    ----------
+    text : str
+        What the script typed, for example `sales.orders@q3`.
+    uri : str
+        Where the table was.
+    at : int or None
+        The version; None for the latest.
+    name : str or None
+        `catalog.schema.table`, None for a path.
+    """
+
+    text: str
+    uri: str
+    at: int | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """How a replay maps the original's world to the rebuilt one.
 
@@ -72,6 +94,8 @@ class Redirect:
         Folder that takes writes aimed outside of the project.
     import_roots : tuple of str
         Folders that the original run imported modules from, as they lie in the rebuilt world.
+    names : tuple of NamedTable
+        What names and tags meant.
     """
 
     original_root: str
@@ -80,6 +104,7 @@ class Redirect:
     files: dict[str, str] = field(default_factory=dict)
     outside: str = ""
     import_roots: tuple[str, ...] = ()
+    names: tuple[NamedTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +161,7 @@ def read_plan(path: Path) -> Plan:
     redirect = data.pop("redirect")
     if redirect is not None:
         tables = tuple(PinnedTable(**table) for table in redirect["tables"])
-        redirect = Redirect(**redirect | {"tables": tables, "import_roots": tuple(redirect["import_roots"])})
+        names = tuple(NamedTable(**named) for named in redirect["names"])
+        roots = tuple(redirect["import_roots"])
+        redirect = Redirect(**redirect | {"tables": tables, "names": names, "import_roots": roots})
     return Plan(**data, entry=EntryPoint(**entry | {"argv": tuple(entry["argv"])}), redirect=redirect)

@@ -202,7 +202,10 @@ def _mix_data(
                 tables.append({**answer, "requested": ask.get("requested")})
     files: list[Mapping[str, Json]] = [_of(pair.a, pair.b, of_b=data is b) for pair in pair_reads(a, b, "files")]
     files.extend(entry for entry in records(code, "data", "files") if not counts_as_data(entry))
-    return {"tables": tables, "files": files}
+    askers = (code, params) if "code" in comparison.differing else (params,)  # what is asked for is not what answers
+    names = {text(named, "text"): named for asker in askers for named in records(asker, "data", "names")}
+    splits = records(code, "data", "splits")
+    return {"tables": tables, "files": files, "names": list(names.values()), "splits": splits}
 
 
 def _of(a: Mapping[str, Json] | None, b: Mapping[str, Json] | None, *, of_b: bool) -> Mapping[str, Json]:

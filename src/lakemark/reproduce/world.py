@@ -24,7 +24,7 @@ from lakemark._base.hashing import sha256_file
 from lakemark._base.ids import short
 from lakemark.capture.code import CodeFacts, restore
 from lakemark.capture.workspace import Workspace
-from lakemark.recorder.plan import PinnedTable, Redirect
+from lakemark.recorder.plan import NamedTable, PinnedTable, Redirect
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
 from lakemark.reproduce.links import turn_links
@@ -193,6 +193,10 @@ def _answer_data(
         tables=tables,
         files=files,
         outside=str(mirror),
+        names=tuple(
+            NamedTable(str(row["text"]), str(row["uri"]), cast("int | None", row["version"]), text(row, "name"))
+            for row in records(inputs, "data", "names")
+        ),
     )
 
 

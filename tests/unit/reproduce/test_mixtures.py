@@ -30,7 +30,7 @@ def table(uri: str = "/lake/flights", **fields: Any) -> dict[str, Any]:
 
 def inputs(**changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "data": {"tables": [table()], "files": []},
+        "data": {"tables": [table()], "files": [], "names": [], "splits": []},
         "code": {
             "tree": "tree-1",
             "entry": {"kind": "script", "name": "train.py", "argv": ["--depth", "3"]},

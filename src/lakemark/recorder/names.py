@@ -1,0 +1,101 @@
+"""Names of tables, and splits: what a script asked the catalog for, and which rows it trained and tested on.
+
+A name or a tag may mean another table or version tomorrow, so what it meant is written down, and a replay is answered
+with it: without the catalog, and without the database that holds it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Protocol, TypeVar, cast
+
+from lakemark._base.canonical import Json
+from lakemark.recorder import imports
+from lakemark.recorder.plan import NamedTable
+from lakemark.recorder.recording import Recording
+
+__all__ = ["Names"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class _Table(Protocol):
+    """What is used of a `lakemark.tables.table.Table`."""
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def at(self) -> int | None: ...
+
+    @property
+    def name(self) -> str | None: ...
+
+
+class _TableModule(Protocol):
+    def Table(self, uri: str, *, at: int | None, name: str | None) -> _Table: ...  # noqa: N802 -- a class
+
+
+class _Splits(Protocol):
+    def to_document(self) -> dict[str, Json]: ...
+
+
+class Names:
+    """What `lakemark.table`, `lakemark.sql` and `lakemark.stream` resolve, and what `lakemark.split` makes.
+
+    Parameters
+    ----------
+    recording : Recording
+        Takes the events.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        redirect = recording.plan.redirect
+        self._is_replay = redirect is not None
+        self._known = {} if redirect is None else {named.text: named for named in redirect.names}
+        self._said: set[str] = set()
+
+    def install(self) -> None:
+        """Patch the functions that people type when they are imported."""
+        imports.after_import("lakemark.fluent.lake", self._patch)
+
+    def _patch(self, module: ModuleType) -> None:
+        imports.patch_function(module, "resolve_table", self._wrap_resolve)
+        imports.patch_function(module, "split", self._wrap_split)
+
+    def _wrap_resolve(self, original: F) -> F:
+        def resolve_table(text: str) -> object:
+            known = self._known.get(text)
+            if known is not None:
+                tables = cast("_TableModule", importlib.import_module("lakemark.tables.table"))
+                table = tables.Table(known.uri, at=known.at, name=known.name)
+            else:
+                if self._is_replay:
+                    self._recording.missing("data", f"table {text} was not read by the original run")
+                table = cast("_Table", original(text))
+            self._write(text, table)
+            return table
+
+        return cast("F", resolve_table)
+
+    def _write(self, text: str, table: _Table) -> None:
+        """Write down what a name or a tag meant, once; a path with or without a number means itself."""
+        is_tagged = table.at is not None and not text.endswith(f"@{table.at}")
+        if text not in self._said and (table.name is not None or is_tagged):
+            self._said.add(text)
+            named = NamedTable(text, table.uri, table.at, table.name)
+            self._recording.spool.write(
+                "named_table", text=named.text, uri=named.uri, version=named.at, name=named.name, how="observed"
+            )
+
+    def _wrap_split(self, original: F) -> F:
+        def split(*args: object, **kwargs: object) -> object:
+            made = original(*args, **kwargs)
+            with self._recording.quiet():
+                self._recording.spool.write("split", **cast("_Splits", made).to_document())
+            return made
+
+        return cast("F", split)
