@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.s3 import s3, s3_server
+
+__all__ = ["s3", "s3_server", "surroundings"]
 
 # how long an example takes says nothing on a busy machine
 settings.register_profile("lakemark", deadline=None)

@@ -8,6 +8,7 @@ __all__ = [
     "ActiveRun",
     "__version__",
     "active_run",
+    "catalog",
     "end_run",
     "log_artifact",
     "log_artifacts",
@@ -19,9 +20,21 @@ __all__ = [
     "set_experiment",
     "set_tag",
     "set_tags",
+    "split",
+    "sql",
     "start_run",
+    "stream",
     "table",
 ]
+
+# Where the names are that `lakemark.fluent` has not: they need `deltalake`, and a script that only logs does not.
+_MODULES = {
+    "catalog": "lakemark.fluent.lake",
+    "split": "lakemark.fluent.splits",
+    "sql": "lakemark.fluent.queries",
+    "stream": "lakemark.fluent.streams",
+    "table": "lakemark.fluent.lake",
+}
 
 __version__ = "0.1.0"  # written here, and compared with the package's metadata by a test: reading that costs 20 ms
 
@@ -31,9 +44,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 -- deferred, so that importing lakemark costs nothing
 
-    # making a table is all that `table` does, and needs `deltalake`, which a script that reads none need not have
-    module, attribute = ("lakemark.tables.table", "Table") if name == "table" else ("lakemark.fluent", name)
-    value: object = getattr(importlib.import_module(module), attribute)
+    value: object = getattr(importlib.import_module(_MODULES.get(name, "lakemark.fluent")), name)
     globals()[name] = value
     return value
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 from lakemark.fluent import ActiveRun as ActiveRun
 from lakemark.fluent import active_run as active_run
 from lakemark.fluent import end_run as end_run
@@ -14,8 +12,10 @@ from lakemark.fluent import set_experiment as set_experiment
 from lakemark.fluent import set_tag as set_tag
 from lakemark.fluent import set_tags as set_tags
 from lakemark.fluent import start_run as start_run
-from lakemark.tables.table import Table
+from lakemark.fluent.lake import catalog as catalog
+from lakemark.fluent.lake import table as table
+from lakemark.fluent.queries import sql as sql
+from lakemark.fluent.splits import split as split
+from lakemark.fluent.streams import stream as stream
 
 __version__: str
-
-def table(uri: str | Path) -> Table: ...

@@ -27,13 +27,21 @@ VAGUE = {"base", "common", "helper", "helpers", "manager", "managers", "misc", "
 
 # Imports inside functions, outside of cli/ and lakemark/__init__.py, which load lazily by design: how many, and why.
 DEFERRED: dict[str, tuple[int, str]] = {
+    "capture/workspace.py": (3, "pyarrow and deltalake cost more than most commands do, and only those on tables pay"),
     "fluent/active.py": (1, "kept models need numpy, which a script that logs only metrics may not have"),
+    "fluent/lake.py": (1, "the catalog needs sqlalchemy, which a script that names its tables by path may not have"),
     "fluent/process.py": (1, "capture may be missing in the user's environment, and then says so"),
     "models/frames.py": (4, "pyarrow and pandas enter only where the script has loaded them"),
     "models/pickles.py": (1, "whichever pickler the user's environment has"),
     "recorder/content.py": (4, "inside the user's process: numpy is there only where the script has a model"),
     "recorder/frames.py": (1, "inside the user's process: content is hashed only where a frame was read"),
+    "recorder/names.py": (1, "inside the user's process: tables enter only where the script asks for one"),
     "recorder/scoring.py": (1, "the metric comes from the user's scikit-learn"),
+    "tables/datafiles.py": (1, "pyarrow.dataset loads pandas where it is installed, and only conditions need it"),
+    "tables/deletion.py": (1, "inside the user's process: pyarrow enters only where a log's checkpoints must be read"),
+    "tables/frames.py": (2, "pandas and polars are the user's, and load when a frame is asked for"),
+    "tables/guards.py": (1, "checks compute with duckdb, and few tables declare any"),
+    "tables/reading.py": (2, "the SQL parser and duckdb load only for a condition or an order by a key"),
     "storage/database.py": (1, "alembic costs more than all else that most commands do, and runs once a home"),
 }
 # Where a handler of every exception may be, if its line gives the reason as well.

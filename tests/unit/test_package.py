@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import lakemark
 from lakemark import fluent
+from lakemark.fluent import lake
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -31,11 +33,12 @@ def test_starting_a_run_needs_the_standard_library_only() -> None:
 def test_the_names_are_one_list() -> None:
     stub = (Path(lakemark.__file__).with_suffix(".pyi")).read_text()
     names = set(vars(lakemark)["__all__"])
-    for name in names - {"__version__", "table"}:
-        assert f" import {name} as {name}\n" in stub
-        assert getattr(lakemark, name) is getattr(fluent, name)
+    for name in names - {"__version__"}:
+        module = vars(lakemark)["_MODULES"].get(name, "lakemark.fluent")
+        assert f"from {module} import {name} as {name}\n" in stub
+        assert getattr(lakemark, name) is getattr(importlib.import_module(module), name)
     assert set(fluent.__all__) - names == {"RunInfo"}
-    assert lakemark.table("/lake/flights").uri.endswith("/lake/flights")
+    assert set(lake.__all__) - names == {"resolve_table"}
     assert dir(lakemark) == sorted(names)
 
 

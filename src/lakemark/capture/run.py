@@ -110,7 +110,11 @@ def run(workspace: Workspace, request: Request) -> Evaluation:
         sample_rows=workspace.settings.sample_rows,
         store_limit=workspace.settings.store_limit,
     )
-    variables = {**request.environment, "LAKEMARK_HOME": str(workspace.home.path)}
+    variables = {
+        **request.environment,
+        "LAKEMARK_HOME": str(workspace.home.path),
+        "LAKEMARK_WAREHOUSE": workspace.settings.warehouse,
+    }
     variables.setdefault("PYTHONHASHSEED", "0")
     code = run_child(plan, python=request.python, environment=variables, stdout_to_stderr=request.stdout_to_stderr)
     write_exit(plan.spool, code)

@@ -34,6 +34,7 @@ def show(context: click.Context, *, origin: bool, as_json: bool) -> None:
         "store_limit": settings.store_limit,
         "sample_rows": settings.sample_rows,
         "seed": settings.seed,
+        "warehouse": settings.warehouse,
     }
     if as_json:
         entries = {

@@ -23,6 +23,7 @@ _COMMANDS = {
     "reproduce": "lakemark.cli.reproduce:reproduce",
     "explain": "lakemark.cli.explain:explain",
     "tables": "lakemark.cli.tables:tables",
+    "sql": "lakemark.cli.sql:sql",
     "config": "lakemark.cli.config:config",
 }
 _INTERRUPTED = 130

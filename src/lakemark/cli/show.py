@@ -35,6 +35,7 @@ def show(context: click.Context, *, run: str, as_receipt: bool, as_json: bool) -
     from lakemark.cli.opening import open_recovered
     from lakemark.cli.runs import run_document
     from lakemark.cli.text import terminal_width
+    from lakemark.tracking.pins import SqlPinStore  # no pin is changed here, so no table library is needed
 
     workspace = open_recovered(context)
     found = workspace.store.get_run(run)
@@ -49,7 +50,7 @@ def show(context: click.Context, *, run: str, as_receipt: bool, as_json: bool) -
         return
     for line in _head(found):
         click.echo(line)
-    pinned = frozenset((pin.table_uri, pin.version) for pin in workspace.pins.list())
+    pinned = frozenset((pin.table_uri, pin.version) for pin in SqlPinStore(workspace.database).list())
     for line in _body(receipt or {}, width=terminal_width(), pinned=pinned):
         click.echo(line)
     for line in _verdict_lines(verdicts):

@@ -7,6 +7,7 @@ Layout::
       objects/ab/cdef…   content-addressed objects, named by sha256
       spool/RUN/         one folder per run that is not settled yet: what its process wrote down so far
       runs/RUN/          artifacts of settled runs
+      tables/            the warehouse: tables that the catalog makes, unless the setting says another place
       code.git/          snapshots of code that is in no repository
       cache/             may be deleted at any time
 """
@@ -55,6 +56,11 @@ class Home:
     def runs(self) -> Path:
         """The folder of settled runs' artifacts."""
         return self.path / "runs"
+
+    @property
+    def tables(self) -> Path:
+        """The folder of the tables that the catalog makes, unless the setting `warehouse` says another place."""
+        return self.path / "tables"
 
     @property
     def code(self) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lakemark._base.errors import InvalidInputError, nearest
-from lakemark.config.home import HOME_NAME
+from lakemark.config.home import HOME_NAME, Home
 
 __all__ = ["Origin", "Settings", "read_settings"]
 
@@ -65,6 +65,8 @@ class Settings:
         Rows of the pinned prediction sample, 1 or more.
     seed : int, default 0
         Where the global random generators start, 0 to 2**32 - 1.
+    warehouse : str
+        The folder, absolute, or the URI below which the catalog makes tables; by default `tables` in the home.
     origins : mapping of str to Origin
         Where each value comes from.
     """
@@ -74,7 +76,12 @@ class Settings:
     store_limit: int = 256 * 2**20
     sample_rows: int = 1_000
     seed: int = 0
+    warehouse: str = ""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.warehouse:
+            object.__setattr__(self, "warehouse", str(Home(self.home).tables))  # frozen, and it depends on the home
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ def read_settings(
         store_limit=_take(said.get("store_limit"), defaults.store_limit, _bytes),
         sample_rows=_take(said.get("sample_rows"), defaults.sample_rows, _rows),
         seed=_take(said.get("seed"), defaults.seed, _seed),
+        warehouse=_take(said.get("warehouse"), defaults.warehouse, _place),
         origins={key: said[key].origin if key in said else Origin("default") for key in _keys()} | {"home": origin},
     )
 
@@ -225,6 +233,14 @@ def _text(said: _Said) -> str:
     if isinstance(said.value, str) and said.value.strip():
         return said.value
     raise said.refused("text that is not empty")
+
+
+def _place(said: _Said) -> str:
+    """Return a URI as it is, and a folder as absolute: relative to the file that names it, or the working directory."""
+    text = _text(said)
+    if "://" in text:
+        return text.rstrip("/")
+    return os.path.abspath(said.folder / Path(text).expanduser())  # noqa: PTH100 -- links in it stay what they are
 
 
 def _bytes(said: _Said) -> int:

@@ -29,6 +29,7 @@ Call = Callable[..., object]
 _ANSWER = "_lakemark_answer"
 _HANDLE = "_lakemark_handle"
 _LIBRARIES = frozenset({"deltalake", "pandas", "polars", "pyarrow"})
+_OURS = frozenset({"lakemark"})
 _CHANGES = {
     "DeltaTable": (
         "cleanup_metadata compact_logs create_checkpoint create_write_transaction delete generate merge repair restore "
@@ -107,6 +108,7 @@ class Deltas:
         for name in ("deltalake.writer.writer", "deltalake.writer.convert_to", "deltalake.writer", "deltalake"):
             imports.after_import(name, self._patch_writers)
         imports.after_import("polars", self._patch_polars)
+        imports.after_import("lakemark.tables.reading", self._patch_reading)
 
     def _patch_table(self, module: ModuleType) -> None:
         table = module.DeltaTable
@@ -122,10 +124,15 @@ class Deltas:
                 imports.patch_function(getattr(module, owner), name, functools.partial(self._wrap_change, name=name))
         if self._world.active:
             imports.patch_function(table, "version", self._wrap_version)
+            imports.patch_function(table, "is_deltatable", self._wrap_exists)
 
     def _patch_writers(self, module: ModuleType) -> None:
         imports.patch_function(module, "write_deltalake", self._wrap_writer)
         imports.patch_function(module, "convert_to_deltalake", self._wrap_convert)
+
+    def _patch_reading(self, module: ModuleType) -> None:
+        for reader in ("read", "to_pandas"):
+            imports.patch_function(module.TableReader, reader, functools.partial(self._wrap_own_reader, name=reader))
 
     def _patch_polars(self, module: ModuleType) -> None:
         for name in ("read_delta", "scan_delta"):
@@ -205,6 +212,20 @@ class Deltas:
 
         return cast("F", version)
 
+    def _wrap_exists(self, original: F) -> F:
+        """In a replay a table is there if the original run read it, or if the replay has made it."""
+
+        def is_deltatable(table_uri: str, *args: object, **kwargs: object) -> object:
+            if self._recording.is_ours():
+                return original(table_uri, *args, **kwargs)
+            with self._recording.quiet():
+                answer = self._world.table(table_uri, None)
+            place = answer.open_uri if answer.kind == "written" else table_uri
+            known = answer.kind != "unknown" or self._world.nearest_pin(answer.uri, None) is not None
+            return known and original(place, *args, **kwargs)
+
+        return cast("F", is_deltatable)
+
     def _version_at(self, handle: _Handle, moment: object, *, __init__: Call, load_as_version: Call) -> int:
         """Return the version of a time, asked of the table where it was: a rebuilt one has other times."""
         answer = cast("TableAnswer", _answer(handle))
@@ -229,6 +250,7 @@ class Deltas:
                 self._files.skip_table(local_path(handle.table_uri) or handle.table_uri)
                 if answer.kind != "written":
                     self._write_read(handle, answer)
+                self._local.answer = _answer(handle)
                 self._tell(cast("TableAnswer", _answer(handle)))
             except Exception as error:  # noqa: BLE001 - the edge of the hook: the script has its table and goes on
                 self._recording.missing("data", f"table {answer.uri} was not seen: {type(error).__name__}: {error}")
@@ -274,6 +296,19 @@ class Deltas:
             answer = _answer(handle)
             if answer is not None and not self._recording.is_ours() and not called_by(_LIBRARIES):
                 self._deliver(frame, answer, via=f"deltalake.DeltaTable.{name}")
+            return frame
+
+        return cast("F", read)
+
+    def _wrap_own_reader(self, original: F, *, name: str) -> F:
+        """Take what `lakemark.table(...)` delivers: it opens one version, in the thread that asks."""
+
+        def read(table: object, *args: object, **kwargs: object) -> object:
+            self._local.answer = None
+            frame = original(table, *args, **kwargs)
+            answer = self._local.answer
+            if answer is not None and not self._recording.is_ours() and not called_by(_OURS):
+                self._deliver(frame, answer, via=f"lakemark.table.{name}")
             return frame
 
         return cast("F", read)
@@ -461,11 +496,14 @@ def _is_dry(args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
 
 
 def _via() -> str:
-    """Return which reader opens a table: the nearest caller that is neither we nor `deltalake`."""
+    """Return which reader opens a table: the nearest caller that is not `deltalake`, and ours if the script uses it."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {
-        "deltalake",
-        "lakemark",
-    }:
+    ours = "deltalake.DeltaTable"
+    while frame.f_back is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("lakemark.tables."):
+            ours = "lakemark.table"
+        elif name.partition(".")[0] not in {"deltalake", "lakemark"}:
+            break
         frame = frame.f_back
-    return "polars.scan_delta" if frame.f_globals.get("__name__", "").startswith("polars.") else "deltalake.DeltaTable"
+    return "polars.scan_delta" if frame.f_globals.get("__name__", "").startswith("polars.") else ours

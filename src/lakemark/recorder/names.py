@@ -54,32 +54,49 @@ class Names:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         redirect = recording.plan.redirect
-        self._is_replay = redirect is not None
         self._known = {} if redirect is None else {named.text: named for named in redirect.names}
         self._said: set[str] = set()
 
     def install(self) -> None:
         """Patch the functions that people type when they are imported."""
-        imports.after_import("lakemark.fluent.lake", self._patch)
+        imports.after_import("lakemark.fluent.lake", self._patch_tables)
+        imports.after_import("lakemark.tables.catalog", self._patch_catalog)
+        imports.after_import("lakemark.fluent.splits", self._patch_splits)
 
-    def _patch(self, module: ModuleType) -> None:
+    def _patch_tables(self, module: ModuleType) -> None:
         imports.patch_function(module, "resolve_table", self._wrap_resolve)
+
+    def _patch_catalog(self, module: ModuleType) -> None:
+        imports.patch_function(module.Catalog, "resolve", self._wrap_catalog)
+
+    def _patch_splits(self, module: ModuleType) -> None:
         imports.patch_function(module, "split", self._wrap_split)
 
     def _wrap_resolve(self, original: F) -> F:
         def resolve_table(text: str) -> object:
-            known = self._known.get(text)
-            if known is not None:
-                tables = cast("_TableModule", importlib.import_module("lakemark.tables.table"))
-                table = tables.Table(known.uri, at=known.at, name=known.name)
-            else:
-                if self._is_replay:
-                    self._recording.missing("data", f"table {text} was not read by the original run")
-                table = cast("_Table", original(text))
-            self._write(text, table)
-            return table
+            return self._resolve(text, lambda: original(text))
 
         return cast("F", resolve_table)
+
+    def _wrap_catalog(self, original: F) -> F:
+        def resolve(catalog: object, text: str) -> object:
+            return self._resolve(text, lambda: original(catalog, text))
+
+        return cast("F", resolve)
+
+    def _resolve(self, text: str, ask: Callable[[], object]) -> object:
+        """Return the table that a name meant in the original run, or ask the catalog."""
+        if self._recording.is_ours():
+            return ask()
+        known = self._known.get(text)
+        if known is not None:
+            tables = cast("_TableModule", importlib.import_module("lakemark.tables.table"))
+            table = tables.Table(known.uri, at=known.at, name=known.name)
+        else:
+            with self._recording.quiet():  # that the catalog looks at a table is no read of the script's
+                table = cast("_Table", ask())
+        self._write(text, table)
+        return table
 
     def _write(self, text: str, table: _Table) -> None:
         """Write down what a name or a tag meant, once; a path with or without a number means itself."""

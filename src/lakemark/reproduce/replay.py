@@ -100,7 +100,11 @@ class Replays:
             sample_rows=workspace.settings.sample_rows,
             store_limit=workspace.settings.store_limit,
         )
-        variables = {**world.environment, "LAKEMARK_HOME": str(workspace.home.path)}
+        variables = {
+            **world.environment,
+            "LAKEMARK_HOME": str(workspace.home.path),
+            "LAKEMARK_WAREHOUSE": workspace.settings.warehouse,
+        }
         exit_code = run_child(plan, python=world.python, environment=variables, output=self.output)
         write_exit(plan.spool, exit_code)
         return settle(workspace, run_id, status=ended_by(exit_code), memo_key=memo_key(inputs))

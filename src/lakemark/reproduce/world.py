@@ -28,7 +28,8 @@ from lakemark.recorder.plan import NamedTable, PinnedTable, Redirect
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
 from lakemark.reproduce.links import turn_links
-from lakemark.tables.pins import Pin, PinState, PinStatus, rebuild, verify
+from lakemark.tables.clones import rebuild
+from lakemark.tables.pins import Pin, PinState, PinStatus, verify
 
 __all__ = ["Step", "World", "build_world"]
 

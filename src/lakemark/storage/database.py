@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lakemark._base.errors import StorageError
-from lakemark.storage.schema import REVISIONS
+from lakemark.storage.schema import METADATA, REVISIONS
 
 __all__ = ["BUSY_SECONDS", "Database", "open_database"]
 
@@ -130,10 +130,21 @@ def _migrate(database: Database) -> None:
             connection.exec_driver_sql("ROLLBACK")  # the journal's mode cannot change inside a transaction
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.exec_driver_sql("BEGIN")
+        if revision is None:
+            _make(database)
+            return
         # loaded by name, because alembic costs more than all else that most commands do
         migrations = cast("_Upgrade", importlib.import_module("lakemark.storage.migrations.upgrade"))
         with database.write() as connection:
             migrations.upgrade(connection)
+
+
+def _make(database: Database) -> None:
+    """Make the schema of today in an empty database, as if all migrations had run; a test compares the two."""
+    with database.write() as connection:
+        METADATA.create_all(connection)
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": REVISIONS[-1]})
 
 
 def _revision(database: Database) -> str | None:

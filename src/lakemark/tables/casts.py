@@ -15,12 +15,12 @@ null                anything that may be null
 list, struct, map   the same, where each part fits whatever its value
 ==================  ==========================================================================================
 
-Columns are matched by name, in any order; none may be missing and none may be new.
+Columns are matched by name, in any order; none may be new, and none missing unless the stream is told to fill it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,12 +30,15 @@ import pyarrow.compute as pc
 from lakemark._base.errors import InvalidInputError, LakemarkError, nearest
 from lakemark.tables.fingerprint import ArrowStream
 
-__all__ = ["StrictStream", "storable_schema"]
+__all__ = ["StrictStream", "always_fits", "arrow_reader", "storable_schema"]
 
 _Problem: TypeAlias = "tuple[str | None, pa.Array | None]"
 """Why a column must not be cast, and a mask of the values at fault (None: all of them)."""
 
 _SHOWN = 5
+_DECIMAL_DIGITS = 38
+_OTHER_PARTITIONS = "such rows need a table that is not partitioned by a decimal"
+_FOLDERS = "deltalake cannot write the folders of negative fractions"
 _FLOAT_LIMIT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _NEXT_SIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.int64()}
 
@@ -49,6 +52,12 @@ class StrictStream:
         What is to be written.
     target : pyarrow.Schema, optional
         The table's schema; without it, what Delta can store of the data's own.
+    fill_nulls : bool, default False
+        Give columns that the data lacks nulls, where they may hold nulls.
+    computed : collection of str
+        Columns that the writer computes: where the data lacks them, so does the stream.
+    partitions : collection of str
+        Columns whose values become folders: of these, negative fractions are refused.
 
     Attributes
     ----------
@@ -63,21 +72,39 @@ class StrictStream:
         On construction for columns that do not match; while streaming, in `failure`, for values.
     """
 
-    def __init__(self, data: ArrowStream, target: pa.Schema | None = None) -> None:
-        if isinstance(data, pa.RecordBatch):
-            data = pa.Table.from_batches([data])
-        source = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
-        self.schema = storable_schema(source.schema) if target is None else target
-        _check_columns(source.schema, self.schema)
+    def __init__(
+        self,
+        data: ArrowStream,
+        target: pa.Schema | None = None,
+        *,
+        fill_nulls: bool = False,
+        computed: Collection[str] = (),
+        partitions: Collection[str] = (),
+    ) -> None:
+        source = arrow_reader(data)
+        schema = storable_schema(source.schema) if target is None else target
+        self.schema = pa.schema(
+            [field for field in schema if field.name not in computed or field.name in source.schema.names]
+        )
+        self._filled = {
+            field.name
+            for field in self.schema
+            if fill_nulls and field.nullable and field.name not in source.schema.names
+        }
+        _check_columns(source.schema, self.schema, filled=self._filled)
         self.failure: LakemarkError | None = None
         self.rows = 0
         self._source = source
+        self._partitions = {
+            field.name for field in self.schema if field.name in partitions and pa.types.is_decimal(field.type)
+        }
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the reader to write from; it can be read once."""
-        return pa.RecordBatchReader.from_batches(self.schema, self._batches())
+        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches that `reader` hands on; they can be had once."""
         try:
             for batch in self._source:
                 columns = [self._column(batch, field) for field in self.schema]
@@ -91,6 +118,17 @@ class StrictStream:
             raise
 
     def _column(self, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+        if field.name in self._filled:
+            return pa.nulls(batch.num_rows, field.type)
+        column = self._cast(batch, field)
+        if field.name in self._partitions:
+            bad = pc.and_(pc.less(column, 0), pc.not_equal(pc.floor(column), column))
+            if pc.any(bad).as_py():
+                rows = pc.indices_nonzero(bad).to_pylist()
+                raise _Refusal(field, column, column.type, self.rows).error(_FOLDERS, rows, hint=_OTHER_PARTITIONS)
+        return column
+
+    def _cast(self, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         column = batch.column(field.name)
         if column.null_count and not field.nullable:
             missing = pc.indices_nonzero(pc.is_null(column)).to_pylist()
@@ -105,8 +143,29 @@ class StrictStream:
         problem, bad = _problem(column, field.type)
         if problem:
             rows = pc.indices_nonzero(pc.is_valid(column) if bad is None else bad).to_pylist()
-            raise _Refusal(field, column, kind, self.rows).error(problem, rows)
-        return column.cast(field.type)
+            sides = "" if bad is not None else "\n" + _side_by_side(self._source.schema, self.schema)
+            raise _Refusal(field, column, kind, self.rows).error(problem, rows, sides=sides)
+        return _exact_cast(column, field.type)
+
+
+def arrow_reader(data: ArrowStream) -> pa.RecordBatchReader:
+    """Return the rows of anything that speaks Arrow's stream protocol as a reader; a reader is itself.
+
+    Raises
+    ------
+    InvalidInputError
+        For what does not speak it.
+    """
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data
+    if not hasattr(data, "__arrow_c_stream__"):
+        raise InvalidInputError(
+            f"{type(data).__name__} is no table of rows",
+            hint="give a pyarrow, polars or pandas frame, a record batch reader, or a FileSource",
+        )
+    return pa.RecordBatchReader.from_stream(data)
 
 
 def storable_schema(schema: pa.Schema) -> pa.Schema:
@@ -158,7 +217,7 @@ def _storable_leaf(kind: pa.DataType, name: str) -> pa.DataType:
 
 def _problem(column: pa.Array, target: pa.DataType) -> _Problem:
     source, types = column.type, pa.types
-    if types.is_null(source) or _always_fits(source, target):
+    if types.is_null(source) or always_fits(source, target):
         return None, None
     if types.is_integer(source) and (types.is_integer(target) or types.is_floating(target)):
         return _integer_problem(column, target)
@@ -183,8 +242,14 @@ def _integer_problem(column: pa.Array, target: pa.DataType) -> _Problem:
     return _reported(_outside(column, -limit, limit), f"{target} does not hold every integer beyond +-{limit}")
 
 
-def _always_fits(source: pa.DataType, target: pa.DataType) -> bool:
-    """Return True where every value of one type is a value of the other."""
+def always_fits(source: pa.DataType, target: pa.DataType) -> bool:
+    """Return True where every value of one type is a value of the other.
+
+    Examples
+    --------
+    >>> always_fits(pa.int16(), pa.int32()), always_fits(pa.int64(), pa.float64())
+    (True, False)
+    """
     types = pa.types
     source = source.value_type if types.is_dictionary(source) else source
     if source == target or (_is_text(source) and _is_text(target)) or (_is_binary(source) and _is_binary(target)):
@@ -202,13 +267,13 @@ def _always_fits(source: pa.DataType, target: pa.DataType) -> bool:
 def _nested_fits(source: pa.DataType, target: pa.DataType) -> bool:
     types = pa.types
     if _is_list(source) and _is_list(target):
-        return _always_fits(source.value_type, target.value_type)
+        return always_fits(source.value_type, target.value_type)
     if types.is_map(source) and types.is_map(target):
-        return _always_fits(source.key_type, target.key_type) and _always_fits(source.item_type, target.item_type)
+        return always_fits(source.key_type, target.key_type) and always_fits(source.item_type, target.item_type)
     if types.is_struct(source) and types.is_struct(target):
         ours, theirs = ([kind.field(place) for place in range(kind.num_fields)] for kind in (source, target))
         return [field.name for field in ours] == [field.name for field in theirs] and all(
-            _always_fits(mine.type, its.type) for mine, its in zip(ours, theirs, strict=True)
+            always_fits(mine.type, its.type) for mine, its in zip(ours, theirs, strict=True)
         )
     return False
 
@@ -220,9 +285,16 @@ def _by_safe_cast(column: pa.Array, target: pa.DataType) -> _Problem:
     return f"{target} does not hold the value exactly", mask
 
 
+def _exact_cast(column: pa.Array, target: pa.DataType) -> pa.Array:
+    """Cast, raising where a value does not fit; of integers to decimals Arrow looks at the type alone."""
+    if pa.types.is_integer(column.type) and pa.types.is_decimal(target):
+        column = column.cast(pa.decimal128(_DECIMAL_DIGITS, 0)).cast(pa.decimal256(76, target.scale))
+    return column.cast(target)
+
+
 def _casts(column: pa.Array, target: pa.DataType) -> bool:
     try:
-        column.cast(target)
+        _exact_cast(column, target)
     except pa.ArrowInvalid:
         return False
     return True
@@ -255,24 +327,30 @@ class _Refusal:
     kind: pa.DataType
     first: int
 
-    def error(self, problem: str, rows: Sequence[int]) -> InvalidInputError:
+    def error(self, problem: str, rows: Sequence[int], *, sides: str = "", hint: str = "") -> InvalidInputError:
         """Name both types, the first values at fault with their rows (from 0), and what to do."""
         name, target = self.field.name, self.field.type
         values = [f"row {self.first + row}: {self.column[row].as_py()!r}" for row in rows[:_SHOWN]]
         more = f" and {len(rows) - _SHOWN} more in this batch" if len(rows) > _SHOWN else ""
         seen = f"; {', '.join(values)}{more}" if values else ""
         return InvalidInputError(
-            f"column {name!r} is {target} in the table and {self.kind} in the data: {problem}{seen}",
-            hint=f"convert column {name!r} to {target} yourself, so that any loss is your decision",
+            f"column {name!r} is {target} in the table and {self.kind} in the data: {problem}{seen}{sides}",
+            hint=hint or self._hint(),
             column=name,
             rows=tuple(self.first + row for row in rows[:_SHOWN]),
         )
 
+    def _hint(self) -> str:
+        name, target = self.field.name, self.field.type
+        own = f"convert column {name!r} to {target} yourself, so that any loss is your decision"
+        wider = target != self.kind and not pa.types.is_null(target) and always_fits(target, self.kind)
+        return f"widen the column first, with Table.widen or `lakemark tables widen`; or {own}" if wider else own
 
-def _check_columns(source: pa.Schema, target: pa.Schema) -> None:
-    """Raise unless both have the same columns, each once, in any order."""
+
+def _check_columns(source: pa.Schema, target: pa.Schema, *, filled: Collection[str]) -> None:
+    """Raise unless both have the same columns, each once, in any order; `filled` may be missing."""
     unknown = [name for name in source.names if name not in target.names]
-    missing = [name for name in target.names if name not in source.names]
+    missing = [name for name in target.names if name not in source.names and name not in filled]
     twice = sorted({name for name in source.names if source.names.count(name) > 1})
     if not (unknown or missing or twice):
         return

@@ -1,7 +1,7 @@
 """Deletion vectors: which rows of a data file do not count, and in which file that is written.
 
-`deltalake` applies them but does not say where they are, so their descriptors are read from the log's JSON files.
-Standard library only.
+`deltalake` applies them but does not say where they are, so their descriptors are read from the log: here, with the
+standard library only, from the JSON files of a local one; what these do not tell is left to `lakemark.tables.vectors`.
 
 References
 ----------
@@ -10,8 +10,9 @@ Delta Transaction Log Protocol, "Deletion Vector Descriptor Schema".
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -35,7 +36,7 @@ class DeletionVector:
     ----------
     storage : str
         `u` (a file named by an encoded UUID), `p` (a file with an absolute path), `i` (inline), or `unknown` where the
-        log that says it is gone or not on a local file system.
+        log that says it is gone.
     target : str
         The path or the content, encoded.
     offset : int or None
@@ -95,7 +96,14 @@ class _Column(Protocol):
 
 
 class _HasVectors(Protocol):
+    @property
+    def table_uri(self) -> str: ...
+
     def deletion_vectors(self) -> object: ...
+
+
+class _LogReading(Protocol):
+    logged_vectors: Callable[..., Mapping[str, DeletionVector | None]]
 
 
 def vector_from_json(data: Mapping[str, Json]) -> DeletionVector:
@@ -136,10 +144,12 @@ def deletion_vectors(
 
     Notes
     -----
-    Only where the log's JSON files do not tell of every data file are the vectors themselves read: then their number of
-    rows is known, and their storage is `unknown`.
+    Only where the log does not tell of every data file are the vectors themselves read: then their number of rows is
+    known, and their storage is `unknown`.
     """
     known = {} if folder is None else _from_log(folder / "_delta_log", version)
+    if any(path not in known for path in paths):
+        known = {**known, **_from_checkpoints(table, version)}
     vectors = {path: vector for path in paths if (vector := known.get(path)) is not None}
     untold = {_file_name(path): path for path in paths if path not in known}
     if untold:
@@ -160,6 +170,16 @@ def _from_log(log: Path, version: int) -> Mapping[str, DeletionVector | None]:
                     vector = add.get("deletionVector")
                     found[add["path"]] = vector_from_json(vector) if vector else None
     return found
+
+
+def _from_checkpoints(table: _HasVectors, version: int) -> Mapping[str, DeletionVector | None]:
+    """Return what the whole log says, which takes pyarrow; nothing where that or the log cannot be had."""
+    try:
+        reading = cast("_LogReading", importlib.import_module("lakemark.tables.vectors"))
+        options = cast("Mapping[str, str] | None", getattr(table, "_storage_options", None))
+        return reading.logged_vectors(table.table_uri, version, options=options)
+    except (ImportError, OSError, ValueError):
+        return {}
 
 
 def _removed_rows(table: _HasVectors) -> Mapping[str, int]:

@@ -9,32 +9,42 @@ Why files are deleted here, and not by `deltalake.DeltaTable.vacuum`:
 
 Here a file is deleted only if all of this holds:
 
-1. the latest version does not name it, and no pinned manifest does;
+1. the latest version does not name it, and no pinned manifest does, be it of this home or one that another home left
+   in the table (`lakemark.tables.markers`);
 2. the log says that it was removed, and that is longer ago than the retention; or the log does not know it, its name is
    one that Delta writers give (`part-…-UUID….parquet`), and it is at least a day old, so that a commit under way keeps
    its files even with a retention of 0;
-3. it is a data file: deletion vectors, change data, and whatever else lies in the folder, stay.
+3. it is a data file, a deletion vector, or change data; whatever else lies in the folder stays.
 
-Files go one by one and only ones that no live version needs, so a kill at any moment leaves a table that reads.
+Change data belongs to a commit, and goes when that is longer ago than the retention; between two pinned versions it
+stays, so that what changed between them can be read. Where a manifest does not know the place of a deletion vector, no
+vector goes.
+
+Files go one by one and only ones that no live version needs, so a kill at any moment leaves a table that reads, and the
+next vacuum does the rest. The log itself is never touched: a version whose files went still opens, and lists and counts
+its rows.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import InvalidInputError, LakemarkError, StorageError
 from lakemark.storage.objects import ObjectStore
-from lakemark.tables.manifest import local_folder, location, parse
+from lakemark.tables.failures import translated
+from lakemark.tables.files import StoredFile, TableFiles
+from lakemark.tables.manifest import Manifest, local_folder, location, observe, parse
+from lakemark.tables.markers import marked_manifests
+from lakemark.tables.pieces import Piece, pieces
 from lakemark.tables.pins import PinRecord
+from lakemark.tables.removals import read_removals
 from lakemark.tables.table import Table
 
 __all__ = ["DEFAULT_RETENTION_HOURS", "VacuumReport", "pinned_manifests", "vacuum"]
@@ -43,7 +53,10 @@ DEFAULT_RETENTION_HOURS = 7 * 24.0
 
 _HOUR_MS = 3_600_000
 _STRANGER_MS = 24 * _HOUR_MS
-_WRITTEN = re.compile(r"part-.*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}.*\.parquet")
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_WRITTEN = re.compile(rf"(part|cdc)-.*{_UUID}.*\.parquet")
+_VECTOR = re.compile(rf"deletion_vector_{_UUID}\.bin")
+_CHANGES = "_change_data/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class VacuumReport:
     Parameters
     ----------
     deleted : tuple of str
-        Files, relative to the table's folder, sorted.
+        Files (data, deletion vectors, change data), relative to the table's folder, sorted.
     deleted_bytes : int
         Their size.
     kept_files, kept_bytes : int
@@ -98,26 +111,30 @@ def vacuum(
     pins: Iterable[bytes | str],
     retention_hours: float = DEFAULT_RETENTION_HOURS,
     dry_run: bool = False,
+    advance: Callable[[int], None] | None = None,
 ) -> VacuumReport:
-    """Delete data files that neither the latest version nor a pin needs.
+    """Delete files that neither the latest version nor a pin needs.
 
     Parameters
     ----------
     table : Table
-        On a local file system.
+        On any storage.
     pins : iterable of bytes or str
         Manifests of what must stay: those of pins (`pinned_manifests`), and of reads of runs that are not settled yet.
+        What other homes have pinned is found in the table itself.
     retention_hours : float, default 168
         Versions replaced less than this ago stay readable; 0 is allowed.
     dry_run : bool, default False
         Only say what would go.
+    advance : callable, optional
+        Is told the bytes of each file that was deleted.
 
     Raises
     ------
     StorageError
-        If a manifest cannot be read; nothing is deleted then.
+        If a manifest or the log cannot be read (nothing is deleted then), or a file cannot be deleted.
     InvalidInputError
-        For a negative retention, or a table that is not on a local file system.
+        For a negative retention, or a table at a version.
 
     Notes
     -----
@@ -125,103 +142,96 @@ def vacuum(
     """
     if not retention_hours >= 0:
         raise InvalidInputError(f"retention of {retention_hours} hours: must be 0 or more")
-    folder = local_folder(table.uri)
-    if folder is None:
-        raise InvalidInputError(f"{table.uri} is not on a local file system", hint="vacuum works on local storage only")
-    pinned = {_place(entry.locate(folder)) for manifest in pins for entry in parse(manifest).entries}
-    expired = dict(_expired(folder, now_ms() - round(retention_hours * _HOUR_MS)))
-    live = {_place(entry.locate(folder)) for entry in table.manifest().entries}  # last, so that it is the newest
-    doomed = {path: size for path, size in expired.items() if path not in live and path not in pinned}
-    kept = [size for path, size in expired.items() if path not in live and path in pinned]
+    if table.at is not None:
+        raise InvalidInputError(f"{table.uri}@{table.at}: only a whole table can be vacuumed, not a version of it")
+    files = TableFiles(table.uri)
+    needed = [parse(manifest) for manifest in pins]
+    before = _latest(table.uri)
+    found = {file.path: file for file in files.list() if _is_ours(file.path) and file.path not in before}
+    expired = _expired(files, found, before_ms=now_ms() - round(retention_hours * _HOUR_MS))
+    # last, so that they are the newest: what was pinned or restored while the log was read
+    pinned = _Needed(table.uri, [*needed, *(parse(manifest) for manifest in marked_manifests(files))])
+    latest = _latest(table.uri)
+    spared = {path for path, version in expired.items() if path in pinned or pinned.spans(version, latest)}
+    doomed = sorted(path for path in expired if path not in spared and path not in latest)
+    kept = [found[path].size for path in spared if path not in latest]
     if not dry_run:
         for path in doomed:
-            _delete(path)
+            files.delete(path)
+            if advance is not None:
+                advance(found[path].size)
     return VacuumReport(
-        deleted=tuple(sorted(path.relative_to(folder).as_posix() for path in doomed)),
-        deleted_bytes=sum(doomed.values()),
+        deleted=tuple(doomed),
+        deleted_bytes=sum(found[path].size for path in doomed),
         kept_files=len(kept),
         kept_bytes=sum(kept),
         dry_run=dry_run,
     )
 
 
-def _place(path: Path) -> Path:
-    """Return one spelling of a place, also where a folder on the way is a link."""
-    return path.parent.resolve() / path.name
+class _Needed:
+    """The files that some versions of a table need."""
+
+    def __init__(self, uri: str, manifests: Sequence[Manifest]) -> None:
+        self._paths = {_own(piece, uri) for manifest in manifests for piece in pieces(manifest)}
+        vectors = [entry.deletion_vector for manifest in manifests for entry in manifest.entries]
+        self._any_vector = any(vector is not None and vector.storage not in ("u", "p", "i") for vector in vectors)
+        self._versions = {(manifest.table_id, manifest.version) for manifest in manifests}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths or (self._any_vector and _is_vector(path))
+
+    def spans(self, version: int | None, latest: _Needed) -> bool:
+        """Return True if the changes of a version lie between two of these, of the table that `latest` is of."""
+        known = {table_id for table_id, _ in latest._versions}
+        versions = [number for table_id, number in self._versions if table_id in known]
+        return version is not None and bool(versions) and min(versions) <= version <= max(versions)
 
 
-def _expired(folder: Path, before_ms: int) -> Iterator[tuple[Path, int]]:
-    """Yield data files, with their size, that were removed or abandoned before a time."""
-    log = folder / "_delta_log"
-    removed, begins = _removed(log), _log_begins(log)
-    for path in _data_files(folder):
-        try:
-            facts = path.lstat()
-        except FileNotFoundError:
-            continue
-        gone_ms = removed.get(path.relative_to(folder).as_posix())
+def _latest(uri: str) -> _Needed:
+    with translated(uri):
+        return _Needed(uri, [observe(DeltaTable(uri))])
+
+
+def _own(piece: Piece, uri: str) -> str | None:
+    """Return a file's path inside the table, None where it is borrowed from another one."""
+    if piece.absolute is None:
+        return piece.relative
+    folder = local_folder(uri)
+    if folder is None:
+        place, inside = unquote(piece.absolute), unquote(uri) + "/"
+        return place.removeprefix(inside) if place.startswith(inside) else None
+    where = Path(piece.absolute)
+    where = where.parent.resolve() / where.name
+    return where.relative_to(folder).as_posix() if where.is_relative_to(folder) else None
+
+
+def _expired(files: TableFiles, found: Mapping[str, StoredFile], *, before_ms: int) -> Mapping[str, int | None]:
+    """Return what was removed or abandoned before a time; for change data, with the version that it belongs to."""
+    if not found:
+        return {}
+    log = read_removals(files, found)
+    expired: dict[str, int | None] = {}
+    for path, file in found.items():
+        changes = log.changes.get(path)
+        gone_ms = log.removed_ms.get(path) if changes is None else changes.written_ms
         if gone_ms is None:
-            known = _WRITTEN.fullmatch(path.name) is not None
-            old = max(facts.st_mtime_ns // 1_000_000, begins) <= min(before_ms, now_ms() - _STRANGER_MS)
+            name = path.rpartition("/")[2]
+            known = _WRITTEN.fullmatch(name) is not None or _is_vector(path)
+            old = max(file.modified_ms, log.begins_ms) <= min(before_ms, now_ms() - _STRANGER_MS)
         else:
             known, old = True, gone_ms <= before_ms
         if known and old:
-            yield _place(path), facts.st_size
+            expired[path] = None if changes is None else changes.version
+    return expired
 
 
-def _data_files(folder: Path) -> Iterator[Path]:
-    """Yield what may be a data file; what begins with `_` or `.` is none, except as the folder of a partition."""
-    for path in folder.iterdir():
-        hidden = path.name.startswith(("_", ".")) and "=" not in path.name
-        if hidden or path.is_symlink():
-            continue
-        if path.is_dir():
-            yield from _data_files(path)
-        elif path.suffix == ".parquet":
-            yield path
+def _is_ours(path: str) -> bool:
+    """Return True for what Delta may have written; what begins with `_` or `.` is none, except partitions' folders."""
+    parts = path.removeprefix(_CHANGES).split("/")
+    hidden = any(part.startswith(("_", ".")) and "=" not in part for part in parts)
+    return not hidden and (path.endswith(".parquet") or _is_vector(path))
 
 
-def _log_begins(log: Path) -> int:
-    """Return when (ms) the log's first commit was written, 0 if it is whole: what it does not know is older."""
-    commits = sorted(path for path in log.glob("*.json") if path.stem.isdigit())
-    if not commits or int(commits[0].stem) == 0:
-        return 0
-    return commits[0].stat().st_mtime_ns // 1_000_000
-
-
-def _removed(log: Path) -> Mapping[str, int]:
-    """Return when (ms) each file that the log knows as removed was removed for the last time, by its path on disk."""
-    found: dict[str, int] = {}
-    for path, moment in (*_removed_in_commits(log), *_removed_in_checkpoints(log)):
-        name = unquote(path)
-        found[name] = max(found.get(name, 0), moment)
-    return found
-
-
-def _removed_in_commits(log: Path) -> Iterator[tuple[str, int]]:
-    for commit in log.glob("*.json"):
-        if not commit.stem.isdigit():
-            continue
-        written = commit.stat().st_mtime_ns // 1_000_000
-        for line in commit.read_text().splitlines():
-            remove = json.loads(line).get("remove") if '"remove"' in line else None
-            if remove is not None:
-                yield remove["path"], remove.get("deletionTimestamp") or written
-
-
-def _removed_in_checkpoints(log: Path) -> Iterator[tuple[str, int]]:
-    for checkpoint in log.glob("*.checkpoint*.parquet"):
-        try:
-            rows = pq.read_table(checkpoint, columns=["remove"])
-        except (pa.ArrowException, OSError) as error:
-            raise StorageError(f"{checkpoint} cannot be read, so nothing is deleted: {error}") from error
-        for remove in rows["remove"].to_pylist() if "remove" in rows.column_names else ():
-            if remove is not None and remove.get("path") is not None:
-                yield remove["path"], remove.get("deletionTimestamp") or now_ms()
-
-
-def _delete(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be deleted: {error.strerror}", hint="check who owns the file") from error
+def _is_vector(path: str) -> bool:
+    return _VECTOR.fullmatch(path.rpartition("/")[2]) is not None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, exists, insert, literal, select, update
 
 from lakemark._base.clock import now_ms
 from lakemark.storage.database import Database
-from lakemark.storage.schema import pins
+from lakemark.storage.schema import pins, table_tags
 
 __all__ = ["PinRow", "SqlPinStore"]
 
@@ -105,17 +105,31 @@ class SqlPinStore:
         return self._select(table_uri, pins.c.released_ms.is_not(None))
 
     def release(
-        self, *, holder: str, table_uri: str | None = None, version: int | None = None, reason: str | None = None
+        self,
+        *,
+        holder: str,
+        table_uri: str | None = None,
+        version: int | None = None,
+        table_id: str | None = None,
+        reason: str | None = None,
     ) -> int:
-        """Let go of a holder's pins (of one table, of one version) and return how many there were.
+        """Let go of a holder's pins (of one table, of one version, of one table id) and return how many there were.
 
-        The rows stay, with the time and the reason, so that a version that is gone can be explained.
+        The rows stay, with the time and the reason, so that a version that is gone can be explained. The pin of a tag
+        stays as long as the tag names its version.
         """
-        released = update(pins).where(pins.c.holder == holder, pins.c.released_ms.is_(None))
+        tagged = exists().where(
+            table_tags.c.table_id == pins.c.table_id,
+            table_tags.c.version == pins.c.version,
+            literal("tag:").concat(table_tags.c.tag) == pins.c.holder,
+        )
+        released = update(pins).where(pins.c.holder == holder, pins.c.released_ms.is_(None), ~tagged)
         if table_uri is not None:
             released = released.where(pins.c.table_uri == table_uri)
         if version is not None:
             released = released.where(pins.c.version == version)
+        if table_id is not None:
+            released = released.where(pins.c.table_id == table_id)
         with self.database.write() as connection:
             return connection.execute(released.values(released_ms=now_ms(), release_reason=reason)).rowcount
 

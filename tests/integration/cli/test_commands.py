@@ -155,6 +155,7 @@ def test_config_shows_values_and_origins(tmp_path: Path) -> None:
         ["store_limit", "1000000", "file", f"{tmp_path / 'lakemark.toml'}:1"],
         ["sample_rows", "1000", "default"],
         ["seed", "7", "environment", "LAKEMARK_SEED"],
+        ["warehouse", str(tmp_path / ".lakemark" / "tables"), "default"],
     ]
     document = json.loads(call(tmp_path, "--home", "x", "config", "show", "--json").stdout)
     assert document["schema"] == "lakemark.config/1"

@@ -58,6 +58,7 @@ def test_a_table_is_made_filled_and_read(run: Run, tmp_path: Path) -> None:
     assert run("append", "t", "rows.csv", "--json").document == {
         "schema": "lakemark.tables.commit/1",
         "table": f"{tmp_path.resolve()}/t",
+        "name": None,
         "version": 1,
     }
     assert run("overwrite", "t", "rows.csv").out.endswith("t@2\n")
@@ -84,7 +85,8 @@ def test_a_table_is_made_from_a_schema(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("read", "nothing"), 3, "no Delta table at"),
+        (("read", "nothing"), 3, "no table is named 'nothing', and there is no such folder"),
+        (("read", "./nothing"), 3, "no Delta table at"),
         (("read", "t@9"), 3, "it has 0 to 0"),
         (("read", "t", "--timestamp", "2013-01-01"), 2, "has no time zone"),
         (("create", "t", "--from", "rows.csv"), 4, "there is a table at"),

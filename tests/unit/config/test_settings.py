@@ -37,6 +37,7 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
         "seed": "environment LAKEMARK_SEED",
         "sample_rows": f"file {tmp_path / 'lakemark.toml'}:3",
         "store_limit": "default",
+        "warehouse": "default",
     }
 
 
@@ -130,6 +131,18 @@ def test_home_is_relative_to_whoever_says_it_and_may_name_the_folder_around_it(t
     assert read(below).home == tmp_path / "kept" / ".lakemark"
     assert read(below, LAKEMARK_HOME="kept/.lakemark").home == below / "kept" / ".lakemark"
     assert read(below, flags={"home": str(tmp_path / "x")}).home == tmp_path / "x" / ".lakemark"
+
+
+def test_the_warehouse_is_in_the_home_or_where_somebody_says(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    assert read(below).warehouse == str(read(below).home / "tables")
+    (tmp_path / "lakemark.toml").write_text('warehouse = "lake"\n')
+    assert read(below).warehouse == str(tmp_path / "lake")
+    assert read(below, LAKEMARK_WAREHOUSE="../other/").warehouse == str(tmp_path / "other")
+    assert read(below, LAKEMARK_WAREHOUSE="s3://lake/warehouse/").warehouse == "s3://lake/warehouse"
+    with pytest.raises(InvalidInputError, match="warehouse is '', allowed is text that is not empty"):
+        read(below, LAKEMARK_WAREHOUSE="")
 
 
 def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:

@@ -15,12 +15,38 @@ from sqlalchemy import text
 from lakemark._base.errors import StorageError
 from lakemark.storage import migrations
 from lakemark.storage.database import Database, open_database
+from lakemark.storage.migrations.upgrade import upgrade
 from lakemark.storage.schema import METADATA, REVISIONS
 
 
 def test_a_new_database_has_the_schema_of_the_metadata(tmp_path: Path) -> None:
     with open_database(tmp_path / "db") as database, database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_migrations_build_what_a_new_database_is_made_as(tmp_path: Path) -> None:
+    migrated, new = Database(tmp_path / "migrated"), open_database(tmp_path / "new")
+    with migrated.write() as connection:
+        upgrade(connection)
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    statement = text("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name")
+    with migrated.read() as one, new.read() as two:
+        assert one.execute(statement).all() == two.execute(statement).all()
+        revision = text("SELECT version_num FROM alembic_version")
+        assert one.execute(revision).scalar() == two.execute(revision).scalar() == REVISIONS[-1]
+    migrated.close()
+    new.close()
+
+
+def test_an_older_database_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    older = Database(tmp_path / "db")
+    with older.write() as connection:
+        upgrade(connection, "0001")
+        connection.execute(text("INSERT INTO experiments (name, created_ms) VALUES ('x', 1)"))
+    older.close()
+    with open_database(tmp_path / "db") as database, database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        assert connection.execute(text("SELECT name FROM experiments")).scalar() == "x"
 
 
 def test_the_revisions_are_those_of_the_migrations() -> None:

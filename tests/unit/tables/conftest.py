@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pyarrow as pa
 import pytest
 
+from lakemark.config.home import create_home
+from lakemark.storage.database import open_database
+from lakemark.storage.objects import ObjectStore
+from lakemark.tables.markers import MarkedPins
 from lakemark.tables.table import Table
+from lakemark.tracking.pins import SqlPinStore
 
 MakeTable = Callable[..., Table]
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -61,6 +67,28 @@ def cleaned(tmp_path: Path) -> tuple[Table, list[bytes]]:
     return made, manifests
 
 
+@pytest.fixture
+def home_pins(tmp_path: Path) -> Iterator[MarkedPins]:
+    """The pins of a new home."""
+    home = create_home(tmp_path)
+    with open_database(home.database) as database:
+        yield MarkedPins(SqlPinStore(database), ObjectStore(home.objects), home)
+
+
+@pytest.fixture
+def borrower(table: Table, tmp_path: Path) -> Table:
+    """A table whose log names the files of `table` by absolute paths, as the shallow clones of other engines do."""
+    folder = tmp_path / "borrower"
+    shutil.copytree(Path(table.uri) / "_delta_log", folder / "_delta_log")
+    for commit in folder.glob("_delta_log/*.json"):
+        lines = [json.loads(line) for line in commit.read_text().splitlines()]
+        for line in lines:
+            if "add" in line:
+                line["add"]["path"] = f"file://{table.uri}/{line['add']['path']}"
+        commit.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return Table(folder)
+
+
 def delete_rows(folder: Path, rows: Sequence[int], *, storage: str, version: int) -> None:
     """Commit a version by hand: a deletion vector in a file (`u`) or inline (`i`), after Delta's protocol."""
     bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + b"".join(struct.pack("<H", row) for row in rows)
@@ -84,6 +112,12 @@ def delete_rows(folder: Path, rows: Sequence[int], *, storage: str, version: int
         remove["deletionVector"] = add["deletionVector"]
     lines = [{"protocol": protocol}, metadata, {"remove": remove}, {"add": add | {"deletionVector": vector}}]
     (log / f"{version:020}.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+
+
+@pytest.fixture(name="z85")
+def z85_fixture() -> Callable[[bytes], str]:
+    """What writes bytes in the base 85 of ZeroMQ."""
+    return z85
 
 
 def z85(data: bytes) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,3 +71,21 @@ def test_text_that_is_not_known_is_kept() -> None:
     assert isinstance(error, StorageError)
     assert isinstance(error, LakemarkError)
     assert error.message == "there: something new"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("could not write: Permission denied (os error 13)", StorageError, "no permission to do that at there"),
+        ("Unable to copy data to file: No space left on device (os error 28)", StorageError, "takes no more"),
+        ("sql parser error: Expected: an expression, found: EOF", InvalidInputError, "this is no SQL expression"),
+        ('Schema error: No field named "Dya". Valid fields are target."Day", b.', InvalidInputError, "'Day'"),
+        ("Delta table is append-only", InvalidInputError, "takes only new rows"),
+        ("MERGE matched a target row with multiple source rows", InvalidInputError, "several rows of the data match"),
+        ("Failed to commit transaction: 0", ConflictError, "was changed by somebody else meanwhile$"),
+    ],
+)
+def test_texts_that_are_known(text: str, kind: type[LakemarkError], said: str) -> None:
+    error = translate(DeltaError(text), "there")
+    assert isinstance(error, kind)
+    assert re.search(said, error.message), error.message

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from lakemark._base.errors import ConflictError, InvalidInputError, StorageError
+from lakemark._base.errors import StorageError
+from lakemark.tables.clones import rebuild
+from lakemark.tables.files import TableFiles
 from lakemark.tables.manifest import parse
-from lakemark.tables.pins import Pin, PinStatus, rebuild, verify
+from lakemark.tables.markers import MarkedPins
+from lakemark.tables.pins import Pin, PinState, PinStatus, hold, let_go, verify
 from lakemark.tables.table import Table
 
 
@@ -33,7 +34,7 @@ def test_a_readable_version(table: Table) -> None:
 def test_a_pin_stays_readable_whatever_is_committed(table: Table) -> None:
     pin, manifest = pin_of(table, 0)
     table.open().optimize.compact()
-    table.overwrite(pa.table({"other": [1]}), replace_schema=True)
+    table.overwrite(pa.table({"other": [1]}), schema_mode="overwrite")
     table.open().restore(1)
     table.open().create_checkpoint()
     assert verify(pin, manifest).status is PinStatus.READABLE
@@ -90,89 +91,47 @@ def test_a_manifest_of_another_version_is_refused(table: Table) -> None:
         verify(pin_of(table, 1)[0], pin_of(table, 0)[1])
 
 
-def test_other_storage_is_refused(table: Table) -> None:
-    pin, manifest = pin_of(table, 0)
-    remote = Pin("s3://lake/sales", pin.table_id, 0, pin.manifest, holder="run", reason="", created_ms=0)
-    with pytest.raises(InvalidInputError, match="s3://lake/sales is not on a local file system"):
-        verify(remote, manifest)
+def test_a_held_version_is_whole(table: Table, home_pins: MarkedPins) -> None:
+    pin = hold(table.manifest(version=0), holder="hand", reason="audit", pins=home_pins, objects=home_pins.objects)
+    assert verify(pin, home_pins.objects.get(pin.manifest)).is_whole
+    assert let_go(pin, pins=home_pins, reason="done")
+    assert not let_go(pin, pins=home_pins, reason="done")
+    assert [record.release_reason for record in home_pins.list_released()] == ["done"]
 
 
-def test_a_rebuilt_table_is_the_same_for_every_reader(tmp_path: Path) -> None:
-    table = Table(tmp_path / "t")
-    rows = pa.table(
-        {
-            "p": ["a b/c%é=", None],
-            "at": pa.array([1, None], pa.timestamp("us", "UTC")),
-            "local": pa.array([5, None], pa.timestamp("us")),
-            "x": [1, 2],
-        }
-    )
-    table.create(rows, partition_by=["p", "at"])
-    manifest = table.manifest().to_json()
-    rebuild(manifest, tmp_path / "deep" / "again")
-    again = Table(tmp_path / "deep" / "again")
-    assert again.read().equals(table.read())
-    assert again.open().to_pyarrow_table().num_rows == pa.table(again.open().scan().read_all()).num_rows == 2
-    assert again.open().count() == 2
-    assert again.manifest().log_identity == table.manifest().log_identity
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["again"]
-
-
-def test_a_rebuilt_table_outlives_the_original(table: Table, tmp_path: Path) -> None:
-    rebuild(table.manifest(version=0).to_json(), tmp_path / "again")
-    shutil.rmtree(table.uri)
-    assert Table(tmp_path / "again").read().num_rows == 2
-
-
-@pytest.mark.parametrize("storage", ["u", "i"])
-def test_deletion_vectors_are_rebuilt(deletion_table: Callable[[str], Table], tmp_path: Path, storage: str) -> None:
-    table = deletion_table(storage)
-    pin, manifest = pin_of(table, 1)
-    rebuild(manifest, tmp_path / "again")
-    assert Table(tmp_path / "again").read().equals(table.read())
-    if storage == "u":
-        vector = next(Path(table.uri).glob("*.bin"))
-        vector.unlink()
-        assert verify(pin, manifest).missing == (vector.name,)
-
-
-def test_mapped_columns_are_rebuilt(tmp_path: Path) -> None:
-    from deltalake import DeltaTable, write_deltalake
-
-    properties = {"delta.columnMapping.mode": "name"}
-    DeltaTable.create(str(tmp_path / "t"), pa.schema([("a b", pa.int64())]), configuration=properties)
-    write_deltalake(str(tmp_path / "t"), pa.table({"a b": [1, 2]}), mode="append")
-    rebuild(Table(tmp_path / "t").manifest().to_json(), tmp_path / "again")
-    assert sorted(Table(tmp_path / "again").read()["a b"].to_pylist()) == [1, 2]
-
-
-def test_nothing_is_made_from_half_of_the_files(table: Table, tmp_path: Path) -> None:
-    manifest = table.manifest().to_json()
+def test_a_version_that_is_not_whole_is_not_held(table: Table, home_pins: MarkedPins) -> None:
+    manifest = table.manifest(version=1)
     next(Path(table.uri).glob("*.parquet")).unlink()
-    with pytest.raises(StorageError, match="1 files are missing or were changed"):
-        rebuild(manifest, tmp_path / "again")
-    assert not (tmp_path / "again").exists()
-    assert not list(tmp_path.glob(".rebuild*"))
+    with pytest.raises(StorageError, match=r"version 1 of .* cannot be pinned: 1 of 2 files are missing"):
+        hold(manifest, holder="hand", reason="audit", pins=home_pins, objects=home_pins.objects)
+    assert home_pins.list() == []
 
 
-def test_nothing_is_overwritten(table: Table, tmp_path: Path) -> None:
-    (tmp_path / "again").mkdir()
-    (tmp_path / "again" / "mine.txt").touch()
-    with pytest.raises(ConflictError, match="is not empty"):
-        rebuild(table.manifest().to_json(), tmp_path / "again")
+def test_a_pin_that_was_there_stays_though_its_files_are_gone(table: Table, home_pins: MarkedPins) -> None:
+    manifest = table.manifest(version=1)
+    hold(manifest, holder="hand", reason="audit", pins=home_pins, objects=home_pins.objects)
+    next(Path(table.uri).glob("*.parquet")).unlink()
+    with pytest.raises(StorageError, match="cannot be pinned"):
+        hold(manifest, holder="hand", reason="audit", pins=home_pins, objects=home_pins.objects)
+    assert [pin.holder for pin in home_pins.list()] == ["hand"]
 
 
-def test_a_file_of_the_right_size_that_is_no_longer_parquet(table: Table, tmp_path: Path) -> None:
-    manifest = table.manifest().to_json()
+def test_files_that_another_table_lent(table: Table, borrower: Table) -> None:
+    pin, manifest = pin_of(borrower, 1)
+    assert verify(pin, manifest).is_whole
     path = next(Path(table.uri).glob("*.parquet"))
-    path.write_bytes(b"\0" * path.stat().st_size)
-    with pytest.raises(StorageError, match="is not the Parquet file that it was"):
-        rebuild(manifest, tmp_path / "again")
+    path.unlink()
+    assert verify(pin, manifest).missing == (str(path),)
 
 
-def test_files_of_a_moved_table(table: Table, tmp_path: Path) -> None:
-    manifest = table.manifest().to_json()
-    Path(table.uri).rename(tmp_path / "moved")
-    rebuild(manifest, tmp_path / "again", folder=tmp_path / "moved")
-    assert Table(tmp_path / "again").read().num_rows == 3
-    assert json.loads(manifest)["uri"] == table.uri
+def test_versions_on_s3(s3: str) -> None:
+    table = Table(f"{s3}/sales")
+    table.create(pa.table({"x": [1]}))
+    table.append(pa.table({"x": [2]}))
+    pin, manifest = pin_of(table, 1)
+    assert verify(pin, manifest) == PinState(PinStatus.READABLE, (), "all files are there")
+    files = TableFiles(table.uri)
+    gone = parse(manifest).entries[0].path
+    files.delete(gone)
+    state = verify(pin, manifest)
+    assert (state.status, state.missing) == (PinStatus.FILES_MISSING, (gone,))

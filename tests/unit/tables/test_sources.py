@@ -14,7 +14,8 @@ from lakemark.tables.table import Table
 def test_a_source_can_be_read_again(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,s\n1,a\n2,b\n")
     pq.write_table(pa.table({"x": [1, 2], "s": ["a", "b"]}), tmp_path / "a.parquet")
-    for name in ("a.csv", "a.parquet"):
+    (tmp_path / "a.jsonl").write_text('{"x": 1, "s": "a"}\n{"x": 2, "s": "b"}\n')
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
         source = FileSource(tmp_path / name)
         for _ in range(2):
             assert pa.table(source).to_pydict() == {"x": [1, 2], "s": ["a", "b"]}
@@ -35,4 +36,7 @@ def test_a_value_of_another_type_further_on(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n" + "1\n" * 1_000_000 + "word\n")
     with pytest.raises(InvalidInputError, match="word"):
         Table(tmp_path / "t").create(FileSource(tmp_path / "a.csv"))
+    (tmp_path / "a.jsonl").write_text('{"x": 1}\n' * 1_000_000 + '{"y": 2}\n')
+    with pytest.raises(InvalidInputError, match="unexpected field"):
+        Table(tmp_path / "t").create(FileSource(tmp_path / "a.jsonl"))
     assert not Table(tmp_path / "t").exists()

@@ -5,33 +5,70 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
+from click.types import StringParamType
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
+    from lakemark.tables.catalog import Catalog
     from lakemark.tables.table import Table
 
 __all__ = [
+    "TableText",
     "cell",
+    "create_target",
     "file_argument",
+    "find_catalog",
     "json_option",
     "json_value",
     "message_option",
     "open_table",
     "print_json",
     "print_version",
+    "table_argument",
 ]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 message_option = click.option("--message", metavar="TEXT", help="What the table's history shall say.")
+table_argument = click.argument("table")
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 
-def open_table(context: click.Context, text: str, *, writable: bool = False) -> Table:  # noqa: ARG001
+class TableText(StringParamType):
+    """The text that names a table; the shell completes the names of the catalog, or folders where none fits."""
+
+    name = "text"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 -- click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the names that begin so."""
+        from lakemark._base.errors import LakemarkError
+        from lakemark.tables.entries import key_of
+        from lakemark.tables.names import brief
+
+        root = ctx.find_root()
+        if root.obj is None and root.params.get("home"):  # the shell asks without running the command
+            root.obj = {"home": root.params["home"]}
+        try:
+            catalog = find_catalog(ctx)
+            names = [] if catalog is None else [brief(key_of(record)) for record in catalog.list()]
+        except LakemarkError:
+            names = []
+        fitting = [CompletionItem(name) for name in names if name.startswith(incomplete.lower())]
+        return fitting or [CompletionItem(incomplete, type="dir")]
+
+
+def open_table(context: click.Context, text: str, *, writable: bool = False) -> Table:
     """Return the table that TABLE, TABLE@VERSION or TABLE@TAG names, by the catalog of the home if there is one.
 
     Parameters
@@ -44,20 +81,58 @@ def open_table(context: click.Context, text: str, *, writable: bool = False) -> 
         Refuse a version, because only the latest can be changed.
     """
     from lakemark.tables.names import parse_table
+    from lakemark.tables.places import open_place
     from lakemark.tables.table import Table
 
-    name = parse_table(text)
-    if writable and name.version is not None:
-        raise click.UsageError(f"{text} names a version; give {name.uri}, only the latest can be changed")
-    return Table(name.uri, at=name.version)
+    ref = parse_table(text)
+    if writable and ref.at is not None:
+        raise click.UsageError(f"{text} names a version; give {ref.place}, only the latest can be changed")
+    if ref.uri is not None and not isinstance(ref.at, str):
+        return Table(ref.uri, at=ref.at)
+    catalog = find_catalog(context)
+    return open_place(text) if catalog is None else catalog.resolve(text)
+
+
+@contextmanager
+def create_target(context: click.Context, text: str) -> Iterator[Table]:
+    """Yield the table that TABLE names, which the block has to create.
+
+    A name with a dot is a table of the catalog, in the warehouse. A single word is a folder, as it always was, unless
+    the catalog knows the name.
+    """
+    from lakemark.cli.opening import open_here
+    from lakemark.tables.names import parse_table
+    from lakemark.tables.table import Table
+
+    ref = parse_table(text)
+    if ref.at is not None:
+        raise click.UsageError(f"{text} names a version; give {ref.place}")
+    catalog = find_catalog(context) if ref.name is not None else None
+    if ref.name is not None and "." in ref.place:
+        with (catalog or open_here(context).catalog).creating(ref.place) as table:
+            yield table
+    elif ref.name is not None and catalog is not None and catalog.store.get(ref.name) is not None:
+        with catalog.creating(ref.place) as table:  # says that the name is taken
+            yield table
+    else:
+        yield Table(ref.place)
+
+
+def find_catalog(context: click.Context) -> Catalog | None:
+    """Return the catalog of the home, or None where there is no home; none is made."""
+    from lakemark.capture.workspace import open_workspace
+    from lakemark.cli.opening import read_here
+
+    settings = read_here(context)
+    return open_workspace(settings).catalog if settings.home.is_dir() else None
 
 
 def print_version(table: Table, version: int, *, as_json: bool) -> None:
     """Print which version a write has made."""
     if as_json:
-        print_json("lakemark.tables.commit/1", {"table": table.uri, "version": version})
+        print_json("lakemark.tables.commit/1", {"table": table.uri, "name": table.name, "version": version})
     else:
-        click.echo(f"{table.uri}@{version}")
+        click.echo(f"{table.name or table.uri}@{version}")
 
 
 def print_json(schema: str, document: Mapping[str, Json]) -> None:

@@ -1,35 +1,73 @@
-"""Commands that read rows and the history."""
+"""Commands that read rows, changes, columns and the history."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from lakemark.cli.tables.output import cell, json_option, json_value, open_table, print_json
+from lakemark.cli.tables.output import cell, json_option, json_value, open_table, print_json, table_argument
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakemark._base.canonical import Json
     from lakemark.tables.table import CommitRecord
 
-__all__ = ["history", "read"]
+__all__ = ["changes", "history", "read", "schema"]
+
+_FEW = 20
+_FILE_FORMATS = ("csv", "json", "parquet")
 
 
-@click.command()
-@click.argument("table")
+def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+columns_option = click.option("--columns", metavar="A,B", callback=_names, help="Only these, in this order.")
+
+
+@click.command(short_help="Print rows, or write them to a file.")
+@table_argument
 @click.option("--timestamp", metavar="TIME", help="The version at that time: 2013-06-24T00:00:00Z.")
-@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows; 0 prints all.")
+@columns_option
+@click.option("--where", metavar="SQL", help="Which rows: \"day >= 3 and shop in ('a', 'b')\".")
+@click.option("--order-by", metavar="A,B", callback=_names, help="Sort by these; else the order of files.")
+@click.option("--limit", type=click.IntRange(min=0), help=f"Rows; 0 is all, as is none but for a table: {_FEW}.")
+@click.option("--format", "kind", type=click.Choice(("table", *_FILE_FORMATS)), default="table", show_default=True)
+@click.option("--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @json_option
 @click.pass_context
-def read(context: click.Context, *, table: str, timestamp: str | None, limit: int, as_json: bool) -> None:
-    """Print rows of TABLE or TABLE@VERSION, always in the same order."""
-    from lakemark.cli.text import table as table_lines
-    from lakemark.cli.text import terminal_width
+def read(
+    context: click.Context,
+    *,
+    table: str,
+    timestamp: str | None,
+    columns: tuple[str, ...] | None,
+    where: str | None,
+    order_by: tuple[str, ...] | None,
+    limit: int | None,
+    kind: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Print rows of TABLE, TABLE@VERSION or TABLE@TAG, always in the same order.
 
+    With --format csv, json (one object a line) or parquet, all rows, as a stream of any size.
+    """
+    if as_json and (kind != "table" or output is not None):
+        raise click.UsageError("--json prints one document; --format json writes rows, one a line")
     source = open_table(context, table)
-    head = source.head(limit or None, timestamp=timestamp)
-    rows = cast("Sequence[Mapping[str, object]]", head.rows.to_pylist())
+    if output is not None or kind != "table":
+        version = source.open(timestamp=timestamp).version()
+        rows = source.batches(version=version, columns=columns, where=where, order_by=order_by)
+        _write(rows, _file_kind(kind, output), output, limit=limit, named=f"{source.uri}@{version}")
+        return
+    limit = _FEW if limit is None else limit
+    head = source.head(limit or None, timestamp=timestamp, columns=columns, where=where, order_by=order_by)
     if as_json:
         print_json(
             "lakemark.tables.read/1",
@@ -37,26 +75,103 @@ def read(context: click.Context, *, table: str, timestamp: str | None, limit: in
                 "table": source.uri,
                 "version": head.version,
                 "columns": {field.name: str(field.type) for field in head.rows.schema},
-                "rows": [json_value(row) for row in rows],
+                "rows": _documents(head.rows),
                 "complete": head.complete,
             },
         )
         return
-    for line in table_lines(
-        head.rows.column_names, [[cell(value) for value in row.values()] for row in rows], width=terminal_width()
-    ):
-        click.echo(line)
+    _print_rows(head.rows)
     if not head.complete:
         click.echo(f"\nhint: there are more rows: lakemark tables read {table} --limit 0", err=True)
 
 
-@click.command()
-@click.argument("table")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.command(short_help="List what each commit has added, removed and changed.")
+@table_argument
+@click.option("--from", "from_version", metavar="VERSION", type=int, required=True, help="The first commit.")
+@click.option("--to", "to_version", metavar="VERSION", type=int, help="The last commit; else the latest.")
+@columns_option
+@click.option("--limit", type=click.IntRange(min=0), default=_FEW, show_default=True, help="Rows; 0 prints all.")
+@json_option
+@click.pass_context
+def changes(
+    context: click.Context,
+    *,
+    table: str,
+    from_version: int,
+    to_version: int | None,
+    columns: tuple[str, ...] | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the rows that the commits of TABLE have added, removed and changed, from its change data feed.
+
+    The table records them if its property delta.enableChangeDataFeed is true.
+    """
+    import pyarrow as pa
+
+    source = open_table(context, table)
+    feed = source.changes(from_version=from_version, to_version=to_version, columns=columns)
+    batches = list(_limited(feed, limit + 1 if limit else None))
+    found = pa.Table.from_batches(batches, feed.schema)
+    shown = found.slice(0, limit) if limit else found
+    complete = found.num_rows == shown.num_rows
+    if as_json:
+        print_json(
+            "lakemark.tables.changes/1", {"table": source.uri, "changes": _documents(shown), "complete": complete}
+        )
+        return
+    _print_rows(shown.select([*shown.column_names[-3:], *shown.column_names[:-3]]))
+    if not complete:
+        click.echo("\nhint: there are more changes: --limit 0 prints all", err=True)
+
+
+@click.command(short_help="List the columns.")
+@table_argument
+@json_option
+@click.pass_context
+def schema(context: click.Context, *, table: str, as_json: bool) -> None:
+    """List the columns of TABLE, TABLE@VERSION or TABLE@TAG, with their types."""
+    from lakemark.cli.text import plain, terminal_width
+    from lakemark.cli.text import table as table_lines
+
+    source = open_table(context, table)
+    opened = source.open()
+    partitions = opened.metadata().partition_columns
+    import pyarrow as pa
+
+    fields = list(pa.schema(opened.schema().to_arrow()))
+    if as_json:
+        found: list[Json] = [
+            {
+                "name": field.name,
+                "type": str(field.type),
+                "nullable": field.nullable,
+                "partition": field.name in partitions,
+            }
+            for field in fields
+        ]
+        print_json("lakemark.tables.schema/1", {"table": source.uri, "version": opened.version(), "columns": found})
+        return
+    rows = [
+        (
+            plain(field.name),
+            plain(str(field.type)),
+            "yes" if field.nullable else "no",
+            "yes" if field.name in partitions else "-",
+        )
+        for field in fields
+    ]
+    for line in table_lines(("COLUMN", "TYPE", "NULL", "PARTITION"), rows, width=terminal_width()):
+        click.echo(line)
+
+
+@click.command(short_help="List the commits: who, when and why.")
+@table_argument
+@click.option("--limit", type=click.IntRange(min=1), default=_FEW, show_default=True, help="At most so many.")
 @json_option
 @click.pass_context
 def history(context: click.Context, *, table: str, limit: int, as_json: bool) -> None:
-    """List the commits of TABLE, the latest first."""
+    """List the commits of TABLE, the latest first: when, by which run and step or user, and why."""
     from lakemark._base.clock import rfc3339
     from lakemark.cli.text import plain, terminal_width
     from lakemark.cli.text import table as table_lines
@@ -73,19 +188,68 @@ def history(context: click.Context, *, table: str, limit: int, as_json: bool) ->
             (
                 str(one.version),
                 rfc3339(one.timestamp_ms),
-                one.operation,
-                one.metrics.get("num_added_rows", "-"),
-                one.commit.run_id or "-",
+                plain(one.operation or "-"),
+                "-" if one.added_rows is None else str(one.added_rows),
+                plain(one.commit.run_id or one.user or one.engine or "-"),
+                plain(one.commit.node or "-"),
                 plain(one.commit.message or "-"),
             )
             for one in shown
         ]
-        for line in table_lines(
-            ("VERSION", "TIME", "OPERATION", "ROWS", "RUN", "MESSAGE"), rows, width=terminal_width()
-        ):
+        header = ("VERSION", "TIME", "OPERATION", "ROWS", "BY", "NODE", "MESSAGE")
+        for line in table_lines(header, rows, width=terminal_width(), rigid=("VERSION", "TIME")):
             click.echo(line)
     if len(found) > limit:
         click.echo(f"\nhint: there are older ones: lakemark tables history {table} --limit {limit * 5}", err=True)
+
+
+def _file_kind(kind: str, output: Path | None) -> str:
+    """Return the format of a file: what was said, else what its name ends in."""
+    if kind == "parquet" and output is None:
+        raise click.UsageError("parquet is no text; give --output FILE")
+    if kind != "table":
+        return kind
+    ending = output.suffix.removeprefix(".") if output else ""
+    if ending not in _FILE_FORMATS:
+        raise click.UsageError(f"what format is {output}? give --format {', '.join(_FILE_FORMATS)}")
+    return ending
+
+
+def _write(rows: pa.RecordBatchReader, kind: str, output: Path | None, *, limit: int | None, named: str) -> None:
+    import pyarrow as pa
+
+    from lakemark.tables.exports import Format, export, write_rows
+
+    some = _limited(rows, limit or None)
+    if output is None:
+        write_rows(some, rows.schema, sys.stdout.buffer, kind=Format(kind))
+        sys.stdout.flush()
+        return
+    count = export(pa.RecordBatchReader.from_batches(rows.schema, some), output, kind=Format(kind))
+    click.echo(f"wrote {count} rows of {named} to {output}", err=True)
+
+
+def _limited(rows: pa.RecordBatchReader, limit: int | None) -> Iterator[pa.RecordBatch]:
+    left = limit
+    for batch in rows:
+        yield batch if left is None else batch.slice(0, left)
+        left = None if left is None else left - batch.num_rows
+        if left is not None and left <= 0:
+            return
+
+
+def _documents(rows: pa.Table) -> list[Json]:
+    return [json_value(row) for row in cast("Sequence[Mapping[str, object]]", rows.to_pylist())]
+
+
+def _print_rows(rows: pa.Table) -> None:
+    from lakemark.cli.text import plain, terminal_width
+    from lakemark.cli.text import table as table_lines
+
+    found = cast("Sequence[Mapping[str, object]]", rows.to_pylist())
+    header = [plain(name) for name in rows.column_names]
+    for line in table_lines(header, [[cell(value) for value in row.values()] for row in found], width=terminal_width()):
+        click.echo(line)
 
 
 def _commit_document(record: CommitRecord) -> Json:
@@ -98,6 +262,7 @@ def _commit_document(record: CommitRecord) -> Json:
         "run_id": record.commit.run_id,
         "node": record.commit.node,
         "message": record.commit.message,
+        "user": record.user or None,
         "engine": record.engine,
         "parameters": dict(record.parameters),
         "metrics": dict(record.metrics),

@@ -1,0 +1,62 @@
+"""Opening a table in order to write it: what cannot be written is refused before anything is read."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from lakemark._base.errors import InvalidInputError
+from lakemark.tables.reading import TableReader
+
+__all__ = ["check_latest", "open_target", "refuse_identity"]
+
+_IDENTITY = b"delta.identity."
+
+
+def check_latest(target: TableReader) -> None:
+    """Raise if a table is one at a version: what has been cannot be changed.
+
+    Raises
+    ------
+    InvalidInputError
+        If `at` is not None.
+    """
+    if target.at is not None:
+        raise InvalidInputError(
+            f"{target.name or target.uri}@{target.at} is a version, and only the latest of a table can be changed",
+            hint=f"write to {target.name or target.uri}; restore makes version {target.at} the latest again",
+            at=target.at,
+        )
+
+
+def open_target(target: TableReader) -> DeltaTable:
+    """Return the table, opened at its latest version.
+
+    Raises
+    ------
+    InvalidInputError
+        For a table at a version, or one with identity columns.
+    NotFoundError
+        If there is no table.
+    """
+    check_latest(target)
+    table = target.open()
+    refuse_identity(pa.schema(table.schema().to_arrow()), target.uri)
+    return table
+
+
+def refuse_identity(schema: pa.Schema, uri: str) -> None:
+    """Raise for identity columns: `deltalake` takes them, and writes nulls where numbers should count up.
+
+    Raises
+    ------
+    InvalidInputError
+        It names the columns.
+    """
+    names = [field.name for field in schema if any(key.startswith(_IDENTITY) for key in field.metadata or {})]
+    if names:
+        raise InvalidInputError(
+            f"{uri}: column {', '.join(repr(name) for name in names)} is an identity column, which can't be written: "
+            "deltalake would leave nulls in it",
+            hint="write the numbers yourself, into an ordinary column",
+        )
