@@ -21,10 +21,18 @@ __all__ = ["sql"]
 
 _SCHEMA = "lakemark.sql/1"
 _SHOWN = 20
+_HELP = """Run one SELECT over tables; nothing else is allowed.
+
+A table is a name or a folder in quotes, at the version that stands behind it.
+
+\b
+lakemark sql "select count(*) from sales.orders version as of 12"
+lakemark sql "from 'lake/flights@3'" --output flights.parquet
+"""
 _FORMATS = ("table", "csv", "json", "parquet")
 
 
-@click.command(short_help="Query tables at their versions with SQL.")
+@click.command(short_help="Query tables at their versions with SQL.", help=_HELP)
 @click.argument("query", required=False)
 @click.option(
     "--file", "source", type=click.File(), metavar="QUERY.sql", help="Take the query from a file; - is stdin."
@@ -50,14 +58,7 @@ def sql(
     memory: str | None,
     as_json: bool,
 ) -> None:
-    r"""Run one SELECT over tables; nothing else is allowed.
-
-    A table is a name or a folder in quotes, at the version that stands behind it.
-
-    \b
-    lakemark sql "select count(*) from sales.orders version as of 12"
-    lakemark sql "from 'lake/flights' timestamp as of '2024-06-01T00:00:00Z'" --output flights.parquet
-    """
+    """Run one SELECT over tables, at the versions that the query names."""
     from lakemark.cli.tables.output import open_table
     from lakemark.tables.sql import sql as run
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from typing import cast
+from pathlib import Path
+from typing import TypeAlias, cast
 
 from deltalake import CommitProperties, DeltaTable
 
 from lakemark._base.errors import NotFoundError
 from lakemark._base.writer import current_writer
 from lakemark.tables.files import TableFiles
+from lakemark.tables.manifest import local_folder
 
 __all__ = ["Commit", "CommitRecord", "read_record", "read_records"]
 
 _RUN_ID, _NODE, _MESSAGE = "lakemark.run_id", "lakemark.node", "lakemark.message"
 _WRITTEN = ("num_added_rows", "numOutputRows", "num_output_rows", "numTargetRowsInserted")
+_Read: TypeAlias = Callable[[int], tuple[bytes, int] | None]
 _READERS, _AT_ONCE = 16, 256  # threads, for storage that answers late, and commits
 
 
@@ -114,43 +117,53 @@ def read_records(table: DeltaTable, *, limit: int | None = None) -> list[CommitR
 
     Notes
     -----
-    `deltalake` numbers the commits that say something about themselves; where one says nothing, which the format
-    allows, all older ones get the number of a neighbour. Then the log's files are read here.
+    The log's files are read here, because `deltalake` counts down from the version that is open, from the newest commit
+    that there is by now, and passes over commits that say nothing about themselves, which the format allows: its
+    numbers are those of other commits then.
     """
-    found = table.history(limit)
-    files = TableFiles(table.table_uri)
-    older = table.version() - len(found)
-    if len(found) == limit or older < 0 or not files.exists(_path(older)):
-        return [read_record(entry) for entry in found]
-    return _read_log(files, range(table.version(), -1, -1)[:limit])
-
-
-def _read_log(files: TableFiles, versions: Sequence[int]) -> list[CommitRecord]:
-    """Return the commits of versions, until one is missing."""
+    folder = local_folder(table.table_uri)
+    read = _in_folder(folder) if folder is not None else _on_storage(TableFiles(table.table_uri))
+    versions = range(table.version(), -1, -1)[:limit]
     records: list[CommitRecord] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(versions), _AT_ONCE):
-            for record in pool.map(partial(_commit, files), versions[start : start + _AT_ONCE]):
-                if record is None:
+            part = versions[start : start + _AT_ONCE]
+            for version, found in zip(part, map(read, part) if folder else pool.map(read, part), strict=False):
+                if found is None:
                     return records
-                records.append(record)
+                records.append(_record(version, *found))
     return records
+
+
+def _in_folder(folder: Path) -> _Read:
+    def read(version: int) -> tuple[bytes, int] | None:
+        path = folder / _path(version)
+        try:
+            with path.open("rb") as file:
+                return file.read(), os.fstat(file.fileno()).st_mtime_ns // 1_000_000
+        except FileNotFoundError:
+            return None
+
+    return read
+
+
+def _on_storage(files: TableFiles) -> _Read:
+    def read(version: int) -> tuple[bytes, int] | None:
+        try:
+            content = files.read(_path(version))
+        except NotFoundError:
+            return None
+        written = files.stat(_path(version))
+        return content, written.modified_ms if written else 0
+
+    return read
+
+
+def _record(version: int, content: bytes, written_ms: int) -> CommitRecord:
+    actions = (json.loads(line) for line in content.splitlines() if b'"commitInfo"' in line)
+    found: dict[str, object] = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
+    return read_record({"timestamp": written_ms, **found, "version": version})
 
 
 def _path(version: int) -> str:
     return f"_delta_log/{version:020}.json"
-
-
-def _commit(files: TableFiles, version: int) -> CommitRecord | None:
-    """Return what the log's file of a version says, None where there is no such file any more."""
-    path = _path(version)
-    try:
-        lines = files.read(path).splitlines()
-    except NotFoundError:
-        return None
-    actions = (json.loads(line) for line in lines if b'"commitInfo"' in line)
-    found: dict[str, object] = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
-    if "timestamp" not in found and "inCommitTimestamp" not in found:
-        written = files.stat(path)
-        found["timestamp"] = written.modified_ms if written else 0
-    return read_record({**found, "version": version})

@@ -16,8 +16,9 @@ from typing import TypeAlias, cast
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from lakemark._base.errors import InvalidInputError, NotFoundError, nearest
+from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError, nearest
 from lakemark.tables.commits import Commit
+from lakemark.tables.compaction import compacting
 from lakemark.tables.failures import translated
 from lakemark.tables.files import StoredFile, TableFiles
 from lakemark.tables.manifest import ManifestFile, observe
@@ -211,23 +212,35 @@ def _rewrite(table: Table, work: _Rewriting, *, dry_run: bool) -> Compaction:
     if work.target_size is not None and work.target_size <= 0:
         raise InvalidInputError(f"a target of {work.target_size} bytes: must be more than 0")
 
-    def once() -> Compaction:
-        with translated(table.uri):
-            opened = DeltaTable(table.uri)
-            _check_features(table.uri, opened)
-            filters = _filters(table.uri, opened, work.where)
-            bins, target = _plan(opened, work)
-            if dry_run or not bins:
-                return _planned(bins, target, dry_run=dry_run)
-            before = opened.version()
-            work.optimize(opened, filters, target)
-            if opened.version() == before:
-                return _planned([], target, dry_run=False)
-            return _done(TableFiles(table.uri), opened.version())
+    def rewrite() -> Compaction:
+        with translated(table.uri), compacting(table) as opened:
+            if opened is None:
+                raise ConflictError(
+                    f"{table.uri} is being compacted by somebody else", hint="do it again when that is done", retry=True
+                )
+            return _rewrite_opened(table, opened, work)
 
-    if not dry_run and _plan(table.open(), work)[0]:
-        _keep_log(table)
-    return retried(once)
+    with translated(table.uri):
+        opened = table.open()
+        _check_features(table.uri, opened)
+        _filters(table.uri, opened, work.where)
+        bins, target = _plan(opened, work)
+    if dry_run or not bins:
+        return _planned(bins, target, dry_run=dry_run)
+    _keep_log(table)
+    return retried(rewrite)
+
+
+def _rewrite_opened(table: Table, opened: DeltaTable, work: _Rewriting) -> Compaction:
+    """Rewrite through a handle that `compacting` gave: it is the only one that does so now."""
+    filters = _filters(table.uri, opened, work.where)
+    bins, target = _plan(opened, work)
+    before = opened.version()
+    if bins:
+        work.optimize(opened, filters, target)
+    if opened.version() == before:
+        return _planned([], target, dry_run=False)
+    return _done(TableFiles(table.uri), opened.version())
 
 
 def _plan(opened: DeltaTable, work: _Rewriting) -> tuple[_Bins, int]:

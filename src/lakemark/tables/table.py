@@ -84,7 +84,8 @@ class Table(TableReader):
             Columns whose values become folders.
         generated : mapping of str to str, optional
             Columns that every write computes by SQL over the others, or checks where they are given:
-            `{"day": "cast(ts as date)"}`. Rows then come in a second commit, version 1.
+            `{"day": "cast(ts as date)"}`. Rows then come in a second commit, version 1; if they are refused, the empty
+            table stays.
         properties : mapping of str to str, optional
             Beside `PROPERTIES`, or instead of them. With names of your own, rows come in a second commit too.
         comment : str, optional

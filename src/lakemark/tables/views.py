@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from lakemark._base.errors import StorageError
 from lakemark.tables.engine import NO_VALUE, Engine
 from lakemark.tables.failures import translated
 from lakemark.tables.features import check_readable
@@ -66,14 +67,19 @@ def add_rows(engine: Engine, name: str, rows: pa.RecordBatchReader) -> Path:
     -------
     Path
         The Parquet file.
+
+    Raises
+    ------
+    StorageError
+        If the folder for temporary files has a wildcard in its name.
     """
     path = engine.folder / f"{name}.parquet"
     schema = rows.schema
     with pq.ParquetWriter(path, schema, compression="lz4") as writer:
         for batch in rows:
             writer.write_batch(batch)
-    if not engine.add_files(name, [path], schema):  # the folder for temporary files has a wildcard in its name
-        engine.add_query(name, "SELECT 1")
+    if not engine.add_files(name, [path], schema):
+        raise StorageError(f"{path} cannot be read: its folder has a wildcard", hint="set TMPDIR to another folder")
     return path
 
 

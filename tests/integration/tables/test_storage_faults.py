@@ -65,6 +65,22 @@ for write in (
 """
 
 
+ENDLESS = """
+import sys
+import pyarrow as pa
+from lakemark.tables.table import Table
+
+table, key = Table(sys.argv[1]), 1000
+while True:
+    table.append(pa.table({"id": list(range(key, key + 100)), "x": [0.0] * 100}))
+    table.update({"x": "x + 1"}, f"id >= {key}")
+    table.merge(pa.table({"id": [key, key + 100], "x": [7.0, 7.0]}), on=["id"])
+    table.delete(f"id = {key + 100}")
+    print(key, flush=True)
+    key += 1000
+"""
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
     made = Table(tmp_path / "t")
@@ -108,3 +124,19 @@ def test_no_permission(table: Table, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("no permission to do that at ") == 4, done.stdout
     assert table.version == 0
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_writer_that_is_killed_leaves_whole_commits(table: Table, rounds: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, table.uri], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        done = [int(writer.stdout.readline()) for _ in range(rounds)]
+        writer.kill()
+    rows = {row["id"]: row["x"] for row in table.read().to_pylist()}
+    assert len(rows) == table.count()
+    for key in done:
+        assert [rows.get(key + place) for place in (0, 1, 99, 100)] == [7.0, 1.0, 1.0, None]
+    unfinished = [number for number in rows if number > done[-1] + 99]
+    assert len(unfinished) in {0, 100, 101}  # of the round that was cut off, each commit is there or is not
+    assert len({rows[number] for number in unfinished if number % 1000 not in {0, 100}}) <= 1
+    assert table.append(pa.table({"id": [-1], "x": [0.5]})) == table.version

@@ -86,7 +86,7 @@ def counted(table: Table) -> Counter[int]:
     return Counter(table.read()["x"].to_pylist())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_exactly_once_with_two_copies_that_are_killed(tmp_path: Path, seed: int) -> None:
     source, sink = fill(Table(tmp_path / "source"), 80), Table(tmp_path / "sink")
     chance, total, killed = random.Random(seed), 80, 0

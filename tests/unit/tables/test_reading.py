@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.errors import LakemarkError, NotFoundError
+from lakemark.tables.commits import Commit, read_records
 from lakemark.tables.reading import TableReader
 from lakemark.tables.table import Table
 
@@ -36,7 +37,15 @@ def test_a_time_is_settled_among_all_versions_even_where_one_is_named(table: Tab
     pinned = TableReader(table.uri, at=0)
     text = pa.scalar(moments[1], pa.timestamp("ms", "UTC")).as_py()
     assert pinned.open(timestamp=text).version() == 1
-    assert [record.version for record in pinned.history()] == [0]
+    assert [(record.version, record.timestamp_ms) for record in pinned.history()] == [(0, moments[0])]
+
+
+def test_the_history_of_an_old_version_is_that_of_its_own_commits(table: Table) -> None:
+    table.append(table.read(), commit=Commit(message="late"))
+    early = table.open()
+    table.overwrite(table.read(version=0), commit=Commit(message="later"))
+    assert [(record.version, record.commit.message) for record in read_records(early)][:2] == [(2, "late"), (1, None)]
+    assert [(one.version, one.operation) for one in TableReader(table.uri, at=1).history(limit=1)] == [(1, "WRITE")]
 
 
 def test_head_reads_as_far_as_needed(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from lakemark._base.errors import StorageError
 from lakemark.tables.engine import Engine
 from lakemark.tables.table import Table
 from lakemark.tables.views import add_rows, add_version
@@ -56,3 +58,12 @@ def test_rows_are_kept_as_they_are(engine: Engine) -> None:
     path = add_rows(engine, "v", rows.to_reader())
     assert path.parent == engine.folder
     assert engine.table("SELECT * FROM v").num_rows == 0
+
+
+def test_a_folder_with_a_wildcard_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a*").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a*"))
+    made = Engine()
+    with pytest.raises(StorageError, match="wildcard"):
+        add_rows(made, "v", pa.table({"x": [1]}).to_reader())
+    made.close()

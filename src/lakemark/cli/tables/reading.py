@@ -36,7 +36,9 @@ columns_option = click.option("--columns", metavar="A,B", callback=_names, help=
 @columns_option
 @click.option("--where", metavar="SQL", help="Which rows: \"day >= 3 and shop in ('a', 'b')\".")
 @click.option("--order-by", metavar="A,B", callback=_names, help="Sort by these; else the order of files.")
-@click.option("--limit", type=click.IntRange(min=0), help=f"Rows; 0 is all, as is none but for a table: {_FEW}.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), help=f"Rows at most, 0 for all; else {_FEW} as a table, all as a stream."
+)
 @click.option("--format", "kind", type=click.Choice(("table", *_FILE_FORMATS)), default="table", show_default=True)
 @click.option("--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @json_option

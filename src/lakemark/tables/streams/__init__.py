@@ -16,7 +16,7 @@ of that repeats one step: the `Source` (`source`) plans the next batch from an `
 - **Exactly once.** The commit of a batch in the sink (`sink`) carries its id as a Delta transaction of the query, and
   the offsets between which it reads: rows and offset are written in one step or not at all. A batch is written through
   the handle that was seen not to have it, so two copies of a query cannot both write it. `positions` finds the last
-  one again.
+  one again. A sink merges its small files, one compaction at a time (`compaction`).
 - **At least once.** A function (`checkpoints`) is called again after a kill, with the same rows under the same id.
 
 Costs: a step reads each new commit once, and nothing of the history. Rows go from the files to the sink in batches of

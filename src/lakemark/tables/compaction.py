@@ -45,6 +45,8 @@ def compacting(table: TableReader) -> Iterator[DeltaTable | None]:
         return
     path = folder / _LOCK
     path.parent.mkdir(exist_ok=True)
+    if not (ignore := path.with_name(".gitignore")).exists():
+        ignore.write_text("*\n")  # a table may lie in a repository
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.errors import ConflictError
+from lakemark.tables.compaction import compact_small_files, compacting
 from lakemark.tables.failures import translated
-from lakemark.tables.streams.compaction import compact_small_files, compacting
 from lakemark.tables.table import Table
 
 
