@@ -59,7 +59,7 @@ def make(folder: Path, rows: int, files: int) -> None:
 
 
 def ours(folder: Path, name: str) -> tuple[list[int], str]:
-    from lakemark.tables.differences import diff
+    from lakemark.tables.differences.diff import diff
     from lakemark.tables.reading import TableReader
 
     newest = DeltaTable(folder).version()

@@ -52,8 +52,8 @@ def make(folder: Path, rows: int) -> None:
 
 
 def ours(folder: str, at: int) -> int:
+    from lakemark.tables.queries.sql import query
     from lakemark.tables.reading import TableReader
-    from lakemark.tables.sql import query
 
     text = GROUPED.format(f"sales VERSION AS OF {at}")
     return int(query(text, resolve=lambda _: TableReader(folder)).read_all().num_rows)

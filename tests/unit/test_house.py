@@ -37,10 +37,13 @@ DEFERRED: dict[str, tuple[int, str]] = {
     "recorder/frames.py": (1, "inside the user's process: content is hashed only where a frame was read"),
     "recorder/names.py": (1, "inside the user's process: tables enter only where the script asks for one"),
     "recorder/scoring.py": (1, "the metric comes from the user's scikit-learn"),
-    "tables/datafiles.py": (1, "pyarrow.dataset loads pandas where it is installed, and only conditions need it"),
-    "tables/deletion.py": (1, "inside the user's process: pyarrow enters only where a log's checkpoints must be read"),
-    "tables/frames.py": (2, "pandas and polars are the user's, and load when a frame is asked for"),
-    "tables/guards.py": (1, "checks compute with duckdb, and few tables declare any"),
+    "tables/reads/datafiles.py": (1, "pyarrow.dataset loads pandas where it is installed, and only conditions need it"),
+    "tables/log/deletion.py": (
+        1,
+        "inside the user's process: pyarrow enters only where a checkpoint must be read",
+    ),
+    "tables/reads/frames.py": (2, "pandas and polars are the user's, and load when a frame is asked for"),
+    "tables/writes/guards.py": (1, "checks compute with duckdb, and few tables declare any"),
     "tables/reading.py": (2, "the SQL parser and duckdb load only for a condition or an order by a key"),
     "storage/database.py": (1, "alembic costs more than all else that most commands do, and runs once a home"),
 }

@@ -20,9 +20,9 @@ from lakemark.tracking.store import Store
 from lakemark.tracking.table_tags import SqlTagStore
 
 if TYPE_CHECKING:
-    from lakemark.tables.catalog import Catalog
-    from lakemark.tables.markers import MarkedPins
-    from lakemark.tables.tags import Tags
+    from lakemark.tables.naming.catalog import Catalog
+    from lakemark.tables.pinning.markers import MarkedPins
+    from lakemark.tables.pinning.tags import Tags
 
 __all__ = ["Workspace", "open_workspace"]
 
@@ -55,14 +55,14 @@ class Workspace:
     @functools.cached_property
     def pins(self) -> MarkedPins:
         """Pins; each leaves a marker in its table's folder, for the vacuum of other homes."""
-        from lakemark.tables.markers import MarkedPins  # noqa: PLC0415
+        from lakemark.tables.pinning.markers import MarkedPins  # noqa: PLC0415
 
         return MarkedPins(SqlPinStore(self.database), self.objects, self.home)
 
     @functools.cached_property
     def catalog(self) -> Catalog:
         """Tables by name."""
-        from lakemark.tables.catalog import Catalog  # noqa: PLC0415
+        from lakemark.tables.naming.catalog import Catalog  # noqa: PLC0415
 
         return Catalog(
             SqlCatalogStore(self.database),
@@ -79,7 +79,7 @@ class Workspace:
     @functools.cached_property
     def tags(self) -> Tags:
         """Names of versions of tables."""
-        from lakemark.tables.tags import Tags  # noqa: PLC0415
+        from lakemark.tables.pinning.tags import Tags  # noqa: PLC0415
 
         return Tags(SqlTagStore(self.database), self.pins, self.objects)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakemark._base.canonical import Json
-    from lakemark.tables.sql import SqlResult
+    from lakemark.tables.queries.sql import SqlResult
 
 _Writer: TypeAlias = "Callable[[SqlResult, BinaryIO, int | None], bool]"
 __all__ = ["sql"]
@@ -60,7 +60,7 @@ def sql(
 ) -> None:
     """Run one SELECT over tables, at the versions that the query names."""
     from lakemark.cli.tables.output import open_table
-    from lakemark.tables.sql import sql as run
+    from lakemark.tables.queries.sql import sql as run
 
     if (query is None) == (source is None):
         raise click.UsageError("give a query, or --file with one")

@@ -13,9 +13,9 @@ from lakemark._base.writer import RUN_FOLDER_VARIABLE
 from lakemark.config.home import HOME_NAME
 from lakemark.config.settings import Settings, read_settings
 from lakemark.recorder.plan import read_plan
-from lakemark.tables.catalog import Catalog
-from lakemark.tables.names import parse_table
-from lakemark.tables.places import open_place
+from lakemark.tables.naming.catalog import Catalog
+from lakemark.tables.naming.names import parse_table
+from lakemark.tables.naming.places import open_place
 from lakemark.tables.table import Table
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lakemark.fluent import lake
-from lakemark.tables import sql as engine
+from lakemark.tables.queries import sql as engine
 
 __all__ = ["sql"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lakemark.fluent import lake
-from lakemark.tables import splits
 from lakemark.tables.reading import TableReader
+from lakemark.tables.splits import split as splits
 
 __all__ = ["split"]
 

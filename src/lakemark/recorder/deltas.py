@@ -19,7 +19,7 @@ from lakemark.recorder.files import Files
 from lakemark.recorder.frames import Frames, called_by
 from lakemark.recorder.recording import Recording
 from lakemark.recorder.redirects import TableAnswer, World, local_path
-from lakemark.tables.manifest import DeltaTableLike, observe
+from lakemark.tables.log.manifest import DeltaTableLike, observe
 
 __all__ = ["Deltas"]
 

@@ -60,7 +60,7 @@ class Names:
     def install(self) -> None:
         """Patch the functions that people type when they are imported."""
         imports.after_import("lakemark.fluent.lake", self._patch_tables)
-        imports.after_import("lakemark.tables.catalog", self._patch_catalog)
+        imports.after_import("lakemark.tables.naming.catalog", self._patch_catalog)
         imports.after_import("lakemark.fluent.splits", self._patch_splits)
 
     def _patch_tables(self, module: ModuleType) -> None:

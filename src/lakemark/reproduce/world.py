@@ -28,8 +28,8 @@ from lakemark.recorder.plan import NamedTable, PinnedTable, Redirect
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
 from lakemark.reproduce.links import turn_links
-from lakemark.tables.clones import rebuild
-from lakemark.tables.pins import Pin, PinState, PinStatus, verify
+from lakemark.tables.pinning.clones import rebuild
+from lakemark.tables.pinning.pins import Pin, PinState, PinStatus, verify
 
 __all__ = ["Step", "World", "build_world"]
 

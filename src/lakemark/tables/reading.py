@@ -1,7 +1,7 @@
 """A Delta table as its readers see it: open a version, read its rows in one order, its history.
 
 A version or a time out of range is an error that names the range, and rows come out in one order
-(`lakemark.tables.scan`).
+(`lakemark.tables.reads.scan`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundError
-from lakemark.tables.changefeed import change_feed
-from lakemark.tables.commits import CommitRecord, read_records
 from lakemark.tables.failures import is_no_log, translated
-from lakemark.tables.features import unreadable
-from lakemark.tables.files import TableFiles
-from lakemark.tables.frames import lazy_frame, pandas_frame
-from lakemark.tables.manifest import Manifest, local_folder, location, observe
-from lakemark.tables.predicates import Predicate
-from lakemark.tables.scan import check_columns, scan
-from lakemark.tables.timestamps import version_at
+from lakemark.tables.log.commits import CommitRecord, read_records
+from lakemark.tables.log.features import unreadable
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.log.manifest import Manifest, local_folder, location, observe
+from lakemark.tables.log.timestamps import version_at
+from lakemark.tables.reads.changefeed import change_feed
+from lakemark.tables.reads.frames import lazy_frame, pandas_frame
+from lakemark.tables.reads.predicates import Predicate
+from lakemark.tables.reads.scan import check_columns, scan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -355,7 +355,7 @@ class TableReader:
         schema: pa.Schema = pa.schema(table.schema().to_arrow())
         predicate = None
         if where is not None:  # the parser takes a quarter of a second to load
-            parser = cast("_Where", importlib.import_module("lakemark.tables.where"))
+            parser = cast("_Where", importlib.import_module("lakemark.tables.reads.where"))
             predicate = parser.parse(where, schema)
         keys = list(order_by) if order_by is not None else _declared_order(table)
         with translated(self.uri):
@@ -364,7 +364,7 @@ class TableReader:
             wanted = schema.names if columns is None else list(columns)
             check_columns([*wanted, *keys], schema, uri=self.uri)
             rows = scan(table, columns=list(dict.fromkeys([*wanted, *keys])), where=predicate)
-            ordering = cast("_Ordering", importlib.import_module("lakemark.tables.ordering"))
+            ordering = cast("_Ordering", importlib.import_module("lakemark.tables.reads.ordering"))
             return ordering.ordered(rows, keys, columns=wanted)
 
     def history(self, *, limit: int | None = None) -> list[CommitRecord]:

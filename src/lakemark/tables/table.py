@@ -1,8 +1,8 @@
 """A Delta table that is written: made, filled, changed, evolved.
 
-A thin, strict layer over `deltalake`: values are never changed on the way in (`lakemark.tables.casts`), a version or a
-time out of range is an error that names the range, rows come out in one order (`lakemark.tables.scan`), and commits
-carry the run that made them. What lies on disk is plain Delta.
+A thin, strict layer over `deltalake`: values are never changed on the way in (`lakemark.tables.writes.casts`), a
+version or a time out of range is an error that names the range, rows come out in one order
+(`lakemark.tables.reads.scan`), and commits carry the run that made them. What lies on disk is plain Delta.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Literal
 import pyarrow as pa
 
 from lakemark._base.errors import InvalidInputError
-from lakemark.tables import changes, constraints, evolution, properties, writes
-from lakemark.tables.changes import Changed, MergeRule
-from lakemark.tables.commits import Commit, CommitRecord
 from lakemark.tables.fingerprint import ArrowStream
-from lakemark.tables.properties import PROPERTIES
+from lakemark.tables.log.commits import Commit, CommitRecord
 from lakemark.tables.reading import Head, TableReader
-from lakemark.tables.writes import Layout
+from lakemark.tables.writes import changes, constraints, evolution, properties
+from lakemark.tables.writes import rows as writes
+from lakemark.tables.writes.changes import Changed, MergeRule
+from lakemark.tables.writes.properties import PROPERTIES
+from lakemark.tables.writes.rows import Layout
 
 __all__ = ["PROPERTIES", "Changed", "Commit", "CommitRecord", "Head", "Table"]
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from lakemark._base.errors import LakemarkError
 from lakemark.cli.main import lakemark_command
-from lakemark.tables.splits import from_document
+from lakemark.tables.splits.split import from_document
 from lakemark.tables.table import Table
 
 

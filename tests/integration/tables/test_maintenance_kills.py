@@ -13,25 +13,25 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lakemark.tables.files import TableFiles
-from lakemark.tables.maintenance import compact
-from lakemark.tables.markers import mark
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.pinning.markers import mark
 from lakemark.tables.table import Table
-from lakemark.tables.vacuum import vacuum
+from lakemark.tables.upkeep.maintenance import compact
+from lakemark.tables.upkeep.vacuum import vacuum
 
 ROUNDS = 4
 
 VACUUM = """
 import sys, time
 from lakemark.tables.table import Table
-from lakemark.tables.vacuum import vacuum
+from lakemark.tables.upkeep.vacuum import vacuum
 print("begun", flush=True)
 vacuum(Table(sys.argv[1]), pins=[], retention_hours=0, advance=lambda size: time.sleep(0.005))
 """
 
 COMPACTION = """
 import itertools, sys, pyarrow as pa
-from lakemark.tables.maintenance import compact
+from lakemark.tables.upkeep.maintenance import compact
 from lakemark.tables.table import Table
 table = Table(sys.argv[1])
 print("begun", flush=True)

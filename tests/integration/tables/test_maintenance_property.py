@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakemark._base.errors import LakemarkError, NotFoundError
-from lakemark.tables.clones import rebuild
 from lakemark.tables.fingerprint import fingerprint
-from lakemark.tables.maintenance import checkpoint, compact, z_order
+from lakemark.tables.pinning.clones import rebuild
 from lakemark.tables.table import Table
-from lakemark.tables.upkeep import UpkeepPolicy, maintain
-from lakemark.tables.vacuum import vacuum
+from lakemark.tables.upkeep.maintenance import checkpoint, compact, z_order
+from lakemark.tables.upkeep.schedule import UpkeepPolicy, maintain
+from lakemark.tables.upkeep.vacuum import vacuum
 
 EXAMPLES = int(os.environ.get("MAINTENANCE_EXAMPLES", "8"))
 

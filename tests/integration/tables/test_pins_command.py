@@ -18,9 +18,9 @@ from lakemark._base.errors import LakemarkError
 from lakemark.capture.workspace import Workspace, open_workspace
 from lakemark.cli.main import lakemark_command
 from lakemark.config.settings import read_settings
-from lakemark.tables.files import TableFiles
 from lakemark.tables.fingerprint import fingerprint
-from lakemark.tables.markers import marked_manifests
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.pinning.markers import marked_manifests
 from lakemark.tables.table import Table
 from lakemark.tracking.records import Run as RunRecord
 from lakemark.tracking.records import RunStatus

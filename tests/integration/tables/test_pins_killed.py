@@ -16,12 +16,12 @@ from lakemark.config.home import create_home
 from lakemark.config.identity import home_identity
 from lakemark.storage.database import open_database
 from lakemark.storage.objects import ObjectStore
-from lakemark.tables.clones import clone
-from lakemark.tables.files import TableFiles
-from lakemark.tables.markers import MarkedPins, marked_manifests, markers
-from lakemark.tables.pins import verify
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.pinning.clones import clone
+from lakemark.tables.pinning.markers import MarkedPins, marked_manifests, markers
+from lakemark.tables.pinning.pins import verify
+from lakemark.tables.pinning.tags import Tags
 from lakemark.tables.table import Table
-from lakemark.tables.tags import Tags
 from lakemark.tracking.pins import SqlPinStore
 from lakemark.tracking.table_tags import SqlTagStore
 
@@ -44,7 +44,7 @@ while True:
 CLONING = """
 import shutil, sys
 from pathlib import Path
-from lakemark.tables.clones import clone
+from lakemark.tables.pinning.clones import clone
 from lakemark.tables.table import Table
 folder = Path(sys.argv[1])
 print("ready", flush=True)

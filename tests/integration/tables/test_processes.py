@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from lakemark.tables.table import Table
-from lakemark.tables.vacuum import vacuum
+from lakemark.tables.upkeep.vacuum import vacuum
 
 APPENDER = """
 import sys, pyarrow as pa
@@ -48,7 +48,7 @@ Table(sys.argv[1]).append(pa.RecordBatchReader.from_batches(schema, batches()))
 VACUUM = """
 import sys
 from pathlib import Path
-from lakemark.tables import vacuum
+from lakemark.tables.upkeep import vacuum
 from lakemark.tables.table import Table
 real, deleted = Path.unlink, []
 def unlink(path, missing_ok=False):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from lakemark.tables.log.vectors import logged_vectors
 from lakemark.tables.reading import TableReader
 from lakemark.tables.table import Table
-from lakemark.tables.vectors import logged_vectors
 
 
 def test_rows_of_a_table_in_an_object_store(s3: str) -> None:

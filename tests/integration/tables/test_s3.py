@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.errors import StorageError
-from lakemark.tables.files import TableFiles
 from lakemark.tables.fingerprint import fingerprint
-from lakemark.tables.maintenance import checkpoint, compact, z_order
-from lakemark.tables.markers import mark
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.pinning.markers import mark
 from lakemark.tables.table import Table
-from lakemark.tables.upkeep import UpkeepPolicy, maintain
-from lakemark.tables.vacuum import vacuum
+from lakemark.tables.upkeep.maintenance import checkpoint, compact, z_order
+from lakemark.tables.upkeep.schedule import UpkeepPolicy, maintain
+from lakemark.tables.upkeep.vacuum import vacuum
 
 WRITERS, COMMITS = 4, 6
 SIGNED = "AWS4-HMAC-SHA256 Credential=test/20130624/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00"

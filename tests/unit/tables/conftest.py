@@ -18,7 +18,7 @@ import pytest
 from lakemark.config.home import create_home
 from lakemark.storage.database import open_database
 from lakemark.storage.objects import ObjectStore
-from lakemark.tables.markers import MarkedPins
+from lakemark.tables.pinning.markers import MarkedPins
 from lakemark.tables.table import Table
 from lakemark.tracking.pins import SqlPinStore
 

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakemark._base.errors import InvalidInputError, LakemarkError, StorageError
-from lakemark.tables.deletion import DeletionVector
+from lakemark.tables.log.deletion import DeletionVector
+from lakemark.tables.log.vectors import logged_vectors
 from lakemark.tables.reading import TableReader
 from lakemark.tables.table import Table
-from lakemark.tables.vectors import logged_vectors
 
 Action = Mapping[str, Any]
 LONG = {"name": "x", "type": "long", "nullable": True, "metadata": {}}

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.errors import LakemarkError, NotFoundError
-from lakemark.tables.commits import Commit, read_records
+from lakemark.tables.log.commits import Commit, read_records
 from lakemark.tables.reading import TableReader
 from lakemark.tables.table import Table
 

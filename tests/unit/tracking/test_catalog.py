@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakemark.storage.database import open_database
-from lakemark.tables.entries import CatalogStore
+from lakemark.tables.naming.entries import CatalogStore
 from lakemark.tracking.catalog import CatalogRow, SqlCatalogStore
 
 ORDERS = ("main", "sales", "orders")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakemark.storage.database import open_database
-from lakemark.tables.pins import PinStore
+from lakemark.tables.pinning.pins import PinStore
 from lakemark.tracking.pins import SqlPinStore
 
 

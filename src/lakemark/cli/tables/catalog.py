@@ -12,9 +12,9 @@ from lakemark.cli.tables.output import find_catalog, json_option, print_json
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
-    from lakemark.tables.description import TableDescription
-    from lakemark.tables.entries import CatalogRecord
-    from lakemark.tables.removal import Dropped
+    from lakemark.tables.naming.description import TableDescription
+    from lakemark.tables.naming.entries import CatalogRecord
+    from lakemark.tables.naming.removal import Dropped
 
 __all__ = ["describe", "drop", "list_tables", "register", "rename", "search"]
 
@@ -75,8 +75,8 @@ def register(context: click.Context, *, name: str, uri: str, comment: str, prote
 @click.pass_context
 def describe(context: click.Context, *, table: str, as_json: bool) -> None:
     """Show columns, rows, files, tags, pins and properties of TABLE, TABLE@VERSION or TABLE@TAG."""
-    from lakemark.tables.description import describe as describe_table
-    from lakemark.tables.places import open_place
+    from lakemark.tables.naming.description import describe as describe_table
+    from lakemark.tables.naming.places import open_place
 
     catalog = find_catalog(context)
     found = describe_table(open_place(table)) if catalog is None else catalog.describe(table)
@@ -168,8 +168,8 @@ def _print_dropped(dropped: Dropped, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _name(record: CatalogRecord) -> str:
-    from lakemark.tables.entries import key_of
-    from lakemark.tables.names import dotted
+    from lakemark.tables.naming.entries import key_of
+    from lakemark.tables.naming.names import dotted
 
     return dotted(key_of(record))
 

@@ -121,8 +121,8 @@ def merge(
 
     --on is a column, given once for each; or, once, SQL over target and source: --on "target.id = source.id".
     """
-    from lakemark.tables.sources import FileSource
     from lakemark.tables.table import Commit
+    from lakemark.tables.writes.sources import FileSource
 
     target = open_table(context, table, writable=True)
     is_sql = len(on) == 1 and "source." in on[0]
@@ -214,7 +214,7 @@ def set_property(
 @click.pass_context
 def add_column(context: click.Context, *, table: str, columns: str, message: str | None, as_json: bool) -> None:
     """Add COLUMNS, such as "note:string, rank:integer", to TABLE; rows that are there have nulls in them."""
-    from lakemark.tables.names import parse_columns
+    from lakemark.tables.naming.names import parse_columns
     from lakemark.tables.table import Commit
 
     schema = parse_columns(columns)
@@ -230,7 +230,7 @@ def add_column(context: click.Context, *, table: str, columns: str, message: str
 @click.pass_context
 def widen(context: click.Context, *, table: str, columns: str, message: str | None, as_json: bool) -> None:
     """Give COLUMNS, such as "amount:double, id:long", of TABLE wider types. All of its files are written again."""
-    from lakemark.tables.names import parse_columns
+    from lakemark.tables.naming.names import parse_columns
     from lakemark.tables.table import Commit
 
     wanted = {field.name: field.type for field in parse_columns(columns)}

@@ -50,8 +50,8 @@ def _clone(context: click.Context, source: str, target: Table, *, shallow: bool)
     """Clone by the log of the source; where that no longer has the version, by the manifest of a pin."""
     from lakemark._base.errors import NotFoundError
     from lakemark.cli.opening import open_here
-    from lakemark.tables.clones import clone as clone_table
-    from lakemark.tables.clones import clone_pinned
+    from lakemark.tables.pinning.clones import clone as clone_table
+    from lakemark.tables.pinning.clones import clone_pinned
 
     try:
         clone_table(open_table(context, source), target.uri, shallow=shallow)

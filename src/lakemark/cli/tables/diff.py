@@ -12,7 +12,7 @@ from lakemark.cli.tables.output import cell, json_option, json_value, open_table
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
-    from lakemark.tables.differences import Difference, Figure, Side
+    from lakemark.tables.differences.diff import Difference, Figure, Side
 
 __all__ = ["diff"]
 
@@ -52,8 +52,8 @@ def diff(
     Both are TABLE, TABLE@VERSION or TABLE@TAG; @VERSION alone means the table of BEFORE. Without --key whole rows are
     compared. Only the files that differ are read.
     """
-    from lakemark.tables import differences
-    from lakemark.tables.exports import Format, export
+    from lakemark.tables.differences import diff as differences
+    from lakemark.tables.reads.exports import Format, export
 
     if output is not None and output.suffix != ".parquet":
         raise click.UsageError(f"--output {output} does not end in .parquet, and Parquet is what is written")
@@ -72,7 +72,7 @@ def diff(
 
 
 def _without_version(text: str) -> str:
-    from lakemark.tables.names import parse_table
+    from lakemark.tables.naming.names import parse_table
 
     return text if parse_table(text).at is None else text.rpartition("@")[0]
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from lakemark._base.canonical import Json
     from lakemark.capture.workspace import Workspace
-    from lakemark.tables.maintenance import Compaction
     from lakemark.tables.table import Table
-    from lakemark.tables.vacuum import VacuumReport
+    from lakemark.tables.upkeep.maintenance import Compaction
+    from lakemark.tables.upkeep.vacuum import VacuumReport
 
 __all__ = [
     "checkpoint",
@@ -69,8 +69,8 @@ def compact(
     as_json: bool,
 ) -> None:
     """Merge files of TABLE that are smaller than the target. No row changes, and older versions stay."""
-    from lakemark.tables import maintenance
     from lakemark.tables.table import Commit
+    from lakemark.tables.upkeep import maintenance
 
     chosen = _parse_where(where)
     target = open_table(context, table, writable=True)
@@ -100,8 +100,8 @@ def z_order(
     as_json: bool,
 ) -> None:
     """Write TABLE anew, so that rows with close values of COLUMN... are in the same file. Older versions stay."""
-    from lakemark.tables import maintenance
     from lakemark.tables.table import Commit
+    from lakemark.tables.upkeep import maintenance
 
     chosen = _parse_where(where)
     target = open_table(context, table, writable=True)
@@ -116,7 +116,7 @@ def z_order(
 @click.pass_context
 def checkpoint(context: click.Context, *, table: str, as_json: bool) -> None:
     """Write down the state of TABLE, so that opening it reads no older commits. None of them is deleted."""
-    from lakemark.tables import maintenance
+    from lakemark.tables.upkeep import maintenance
 
     target = open_table(context, table, writable=True)
     version = maintenance.checkpoint(target)
@@ -138,7 +138,7 @@ def vacuum(
 ) -> None:
     """Delete the files of TABLE that neither its latest version, nor a pin, nor a run under way needs."""
     from lakemark.cli.opening import open_here
-    from lakemark.tables import vacuum as vacuuming
+    from lakemark.tables.upkeep import vacuum as vacuuming
 
     workspace = open_here(context)
     target = open_table(context, table, writable=True)
@@ -164,7 +164,7 @@ def confirm_deletion(files: int, count: int) -> None:
 
 def needed_manifests(workspace: Workspace, table: Table) -> tuple[bytes, ...]:
     """Return the manifests of what must stay. Runs that are not settled come first: settling turns them into pins."""
-    from lakemark.tables.vacuum import pinned_manifests
+    from lakemark.tables.upkeep.vacuum import pinned_manifests
 
     unsettled = tuple(workspace.objects.get(digest) for digest in _unsettled_reads(workspace))
     return unsettled + pinned_manifests(workspace.pins.list(), workspace.objects, table=table)

@@ -16,7 +16,7 @@ from click.types import StringParamType
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
-    from lakemark.tables.catalog import Catalog
+    from lakemark.tables.naming.catalog import Catalog
     from lakemark.tables.table import Table
 
 __all__ = [
@@ -53,8 +53,8 @@ class TableText(StringParamType):
     ) -> list[CompletionItem]:
         """Return the names that begin so."""
         from lakemark._base.errors import LakemarkError
-        from lakemark.tables.entries import key_of
-        from lakemark.tables.names import brief
+        from lakemark.tables.naming.entries import key_of
+        from lakemark.tables.naming.names import brief
 
         root = ctx.find_root()
         if root.obj is None and root.params.get("home"):  # the shell asks without running the command
@@ -80,8 +80,8 @@ def open_table(context: click.Context, text: str, *, writable: bool = False) -> 
     writable : bool, default False
         Refuse a version, because only the latest can be changed.
     """
-    from lakemark.tables.names import parse_table
-    from lakemark.tables.places import open_place
+    from lakemark.tables.naming.names import parse_table
+    from lakemark.tables.naming.places import open_place
     from lakemark.tables.table import Table
 
     ref = parse_table(text)
@@ -101,7 +101,7 @@ def create_target(context: click.Context, text: str) -> Iterator[Table]:
     the catalog knows the name.
     """
     from lakemark.cli.opening import open_here
-    from lakemark.tables.names import parse_table
+    from lakemark.tables.naming.names import parse_table
     from lakemark.tables.table import Table
 
     ref = parse_table(text)

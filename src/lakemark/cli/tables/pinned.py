@@ -13,8 +13,8 @@ from lakemark.cli.tables.output import open_table
 
 if TYPE_CHECKING:
     from lakemark.capture.workspace import Workspace
-    from lakemark.tables.pins import PinRecord
-    from lakemark.tables.verification import VersionState
+    from lakemark.tables.pinning.pins import PinRecord
+    from lakemark.tables.pinning.verification import VersionState
 
 __all__ = [
     "TablePlace",
@@ -58,8 +58,8 @@ class TablePlace:
 def table_or_place(context: click.Context, text: str) -> TablePlace:
     """Return the table that TABLE or TABLE@VERSION names, or the place where one was."""
     from lakemark._base.errors import NotFoundError
-    from lakemark.tables.manifest import location
-    from lakemark.tables.names import parse_table
+    from lakemark.tables.log.manifest import location
+    from lakemark.tables.naming.names import parse_table
     from lakemark.tables.reading import TableReader
 
     ref = parse_table(text)
@@ -74,7 +74,7 @@ def table_or_place(context: click.Context, text: str) -> TablePlace:
 
 def pins_of(pins: Iterable[_Record], place: TablePlace | None) -> list[_Record]:
     """Return the pins on a table: by its place, or by its id, which stays when a table is moved."""
-    from lakemark.tables.manifest import location
+    from lakemark.tables.log.manifest import location
 
     if place is None:
         return list(pins)
@@ -89,8 +89,8 @@ def held_elsewhere(workspace: Workspace, place: TablePlace) -> int:
     """Return how many versions of a table other homes hold, as the markers in its folder say; 0 if none can be read."""
     from lakemark._base.errors import LakemarkError
     from lakemark.config.identity import home_identity
-    from lakemark.tables.files import TableFiles
-    from lakemark.tables.markers import markers
+    from lakemark.tables.log.files import TableFiles
+    from lakemark.tables.pinning.markers import markers
 
     try:
         found = markers(TableFiles(place.uri))
@@ -164,8 +164,8 @@ def may_let_go(workspace: Workspace, chosen: Sequence[PinRecord], held: Sequence
 
 def record_digests(workspace: Workspace, manifest: str, uri: str) -> None:
     """Write the sha256 of each file of a pinned version down, with progress."""
-    from lakemark.tables.digests import Digests
-    from lakemark.tables.pieces import Places
+    from lakemark.tables.log.pieces import Places
+    from lakemark.tables.pinning.digests import Digests
     from lakemark.tracking.file_digests import SqlDigestStore
 
     digests = Digests(SqlDigestStore(workspace.database), workspace.objects)
@@ -180,7 +180,7 @@ def proved_by(workspace: Workspace, version: VersionState) -> tuple[str, ...]:
     is read only where a receipt says anything of its content and the table opens the version.
     """
     from lakemark.tables.fingerprint import fingerprint
-    from lakemark.tables.pins import PinStatus
+    from lakemark.tables.pinning.pins import PinStatus
     from lakemark.tables.reading import TableReader
 
     if version.state.status is not PinStatus.READABLE:

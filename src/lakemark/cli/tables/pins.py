@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lakemark._base.canonical import Json
-    from lakemark.tables.holdings import TableHolding
-    from lakemark.tables.pins import PinRecord
-    from lakemark.tables.verification import VersionState
+    from lakemark.tables.pinning.holdings import TableHolding
+    from lakemark.tables.pinning.pins import PinRecord
+    from lakemark.tables.pinning.verification import VersionState
 
 __all__ = ["pin", "pins", "protect", "unpin"]
 
@@ -41,8 +41,8 @@ def pins(context: click.Context, *, table: str | None, as_json: bool) -> None:
     """
     from lakemark.cli.opening import open_here
     from lakemark.config.identity import home_identity
-    from lakemark.tables.holdings import account
-    from lakemark.tables.verification import verify_versions
+    from lakemark.tables.pinning.holdings import account
+    from lakemark.tables.pinning.verification import verify_versions
 
     workspace = open_here(context)
     place = None if table is None else table_or_place(context, table)
@@ -80,7 +80,7 @@ def pin(context: click.Context, *, table: str, reason: str, holder: str, deep: b
     """Keep a version of TABLE readable, the latest if none is named, until it is unpinned."""
     from lakemark._base.errors import InvalidInputError
     from lakemark.cli.opening import open_here
-    from lakemark.tables.pins import hold
+    from lakemark.tables.pinning.pins import hold
 
     if not reason.strip() or not holder.strip():
         raise InvalidInputError("a pin needs a holder and a reason", hint='--reason "for the audit of 2026"')
@@ -121,7 +121,7 @@ def unpin(
     """Let go of a pinned version of TABLE; the next vacuum may delete its files, unless others hold it."""
     from lakemark._base.errors import InvalidInputError
     from lakemark.cli.opening import open_here
-    from lakemark.tables.pins import let_go
+    from lakemark.tables.pinning.pins import let_go
 
     if not reason.strip():
         raise InvalidInputError("letting go needs a reason", hint='--reason "erased by law"')
@@ -158,7 +158,7 @@ def unpin(
 @click.pass_context
 def protect(context: click.Context, *, table: str, as_json: bool) -> None:
     """Set the properties of TABLE that make other engines keep its old versions readable, where they are weaker."""
-    from lakemark.tables.protection import protect as protect_table
+    from lakemark.tables.pinning.protection import protect as protect_table
 
     target = open_table(context, table, writable=True)
     changed = protect_table(target)
@@ -179,7 +179,7 @@ def _print_pins(
     from lakemark._base.clock import rfc3339
     from lakemark.cli.text import plain, size, terminal_width
     from lakemark.cli.text import table as table_lines
-    from lakemark.tables.manifest import location
+    from lakemark.tables.log.manifest import location
 
     rows = []
     for pin in found:
@@ -229,7 +229,7 @@ def _pin_document(
     pin: PinRecord, versions: Mapping[tuple[str, str], VersionState], holdings: Mapping[str, TableHolding]
 ) -> Json:
     from lakemark._base.clock import rfc3339
-    from lakemark.tables.manifest import location
+    from lakemark.tables.log.manifest import location
 
     state = versions[pin.table_uri, pin.manifest].state
     cost = holdings[location(pin.table_uri)].versions[pin.manifest]

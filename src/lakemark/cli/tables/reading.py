@@ -119,7 +119,8 @@ def changes(
     complete = found.num_rows == shown.num_rows
     if as_json:
         print_json(
-            "lakemark.tables.changes/1", {"table": source.uri, "changes": _documents(shown), "complete": complete}
+            "lakemark.tables.changes/1",
+            {"table": source.uri, "changes": _documents(shown), "complete": complete},
         )
         return
     _print_rows(shown.select([*shown.column_names[-3:], *shown.column_names[:-3]]))
@@ -220,7 +221,7 @@ def _file_kind(kind: str, output: Path | None) -> str:
 def _write(rows: pa.RecordBatchReader, kind: str, output: Path | None, *, limit: int | None, named: str) -> None:
     import pyarrow as pa
 
-    from lakemark.tables.exports import Format, export, write_rows
+    from lakemark.tables.reads.exports import Format, export, write_rows
 
     some = _limited(rows, limit or None)
     if output is None:

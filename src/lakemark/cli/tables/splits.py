@@ -12,8 +12,8 @@ from lakemark.cli.tables.output import cell, json_option, json_value, open_table
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
-    from lakemark.tables.leaks import LeakReport
-    from lakemark.tables.splits import Boundary, Splits
+    from lakemark.tables.splits.leaks import LeakReport
+    from lakemark.tables.splits.split import Boundary, Splits
 
 __all__ = ["split"]
 
@@ -62,7 +62,8 @@ def split(
     The parts are the same on every machine. By hash, a row stays in its part when rows are added. --json prints the
     document that gives the same split again.
     """
-    from lakemark.tables import leaks, splits
+    from lakemark.tables.splits import leaks
+    from lakemark.tables.splits import split as splits
 
     by = by or ("time" if time_column else "hash")
     if (by == "time") != (time_column is not None) or (by == "hash") != bool(on):
@@ -105,7 +106,7 @@ def _parts(text: str) -> dict[str, Boundary]:
 
 def _write(made: Splits, folder: Path) -> None:
     from lakemark._base.errors import StorageError
-    from lakemark.tables.exports import Format, export
+    from lakemark.tables.reads.exports import Format, export
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from lakemark.cli.tables.pinned import deep_option, record_digests
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
-    from lakemark.tables.tags import TagRecord
+    from lakemark.tables.pinning.tags import TagRecord
 
 __all__ = ["tag", "tags", "untag"]
 

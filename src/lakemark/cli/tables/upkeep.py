@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from lakemark._base.canonical import Json
     from lakemark._base.errors import LakemarkError
     from lakemark.capture.workspace import Workspace
-    from lakemark.tables.maintenance import Compaction
     from lakemark.tables.table import Table
-    from lakemark.tables.vacuum import VacuumReport
+    from lakemark.tables.upkeep.maintenance import Compaction
+    from lakemark.tables.upkeep.vacuum import VacuumReport
 
 __all__ = ["maintain"]
 
@@ -96,7 +96,7 @@ class _Work:
 
     def do(self, *, dry_run: bool) -> Iterator[_Done]:
         from lakemark._base.errors import InvalidInputError, LakemarkError
-        from lakemark.tables.upkeep import UpkeepPolicy, maintain
+        from lakemark.tables.upkeep.schedule import UpkeepPolicy, maintain
 
         if not self.retention_hours >= 0:
             raise InvalidInputError(f"retention of {self.retention_hours} hours: must be 0 or more")
@@ -120,8 +120,8 @@ def _say(name: str, _table: Table, step: str) -> None:
 
 
 def _catalog_names(workspace: Workspace) -> Sequence[str]:
-    from lakemark.tables.entries import key_of
-    from lakemark.tables.names import dotted
+    from lakemark.tables.naming.entries import key_of
+    from lakemark.tables.naming.names import dotted
 
     return [dotted(key_of(record)) for record in workspace.catalog.list()]
 

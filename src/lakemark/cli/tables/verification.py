@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lakemark._base.canonical import Json
-    from lakemark.tables.verification import VersionState
+    from lakemark.tables.pinning.verification import VersionState
 
 __all__ = ["verify"]
 
@@ -32,8 +32,8 @@ def verify(context: click.Context, *, table: str | None, deep: bool, as_json: bo
     """
     from lakemark._base.errors import NotFoundError
     from lakemark.cli.opening import open_here
-    from lakemark.tables.digests import Digests
-    from lakemark.tables.verification import let_go_versions, verify_versions
+    from lakemark.tables.pinning.digests import Digests
+    from lakemark.tables.pinning.verification import let_go_versions, verify_versions
     from lakemark.tracking.file_digests import SqlDigestStore
 
     workspace = open_here(context)
@@ -142,7 +142,7 @@ def _said(version: VersionState) -> str:
 
 def _advice(version: VersionState) -> str:
     """Return what to do about a version that its table cannot read; empty where there is nothing to do."""
-    from lakemark.tables.pins import PinStatus
+    from lakemark.tables.pinning.pins import PinStatus
 
     state, pin = version.state, version.pin
     name = f"{pin.table_uri}@{pin.version}"

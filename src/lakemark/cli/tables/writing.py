@@ -50,9 +50,9 @@ def create(
 
     A name with a dot, such as sales.orders, makes a table of the catalog, in the warehouse; all else is a folder.
     """
-    from lakemark.tables.names import parse_columns
-    from lakemark.tables.sources import FileSource
+    from lakemark.tables.naming.names import parse_columns
     from lakemark.tables.table import Commit
+    from lakemark.tables.writes.sources import FileSource
 
     if (source is None) == (schema is None):
         raise click.UsageError("give either --from FILE or --schema COLUMNS")
@@ -86,8 +86,8 @@ def append(
     as_json: bool,
 ) -> None:
     """Add the rows of FILE (.csv, .parquet or .jsonl) to TABLE."""
-    from lakemark.tables.sources import FileSource
     from lakemark.tables.table import Commit
+    from lakemark.tables.writes.sources import FileSource
 
     target = open_table(context, table, writable=True)
     version = target.append(FileSource(file), schema_mode=schema_mode, commit=Commit(message=message))
@@ -113,8 +113,8 @@ def overwrite(
     as_json: bool,
 ) -> None:
     """Replace the rows of TABLE by those of FILE; older versions stay."""
-    from lakemark.tables.sources import FileSource
     from lakemark.tables.table import Commit
+    from lakemark.tables.writes.sources import FileSource
 
     target = open_table(context, table, writable=True)
     version = target.overwrite(

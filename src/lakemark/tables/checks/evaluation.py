@@ -24,8 +24,8 @@ from lakemark.tables.checks.rules import (
     Unique,
     describe,
 )
-from lakemark.tables.engine import Engine, QueryError, duck_type, literal, quoted
-from lakemark.tables.references import parse_query
+from lakemark.tables.queries.engine import Engine, QueryError, duck_type, literal, quoted
+from lakemark.tables.queries.references import parse_query
 
 __all__ = ["Rows", "check_columns", "evaluate", "is_on_rows"]
 

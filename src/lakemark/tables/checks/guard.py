@@ -19,9 +19,9 @@ from lakemark._base.errors import InvalidInputError
 from lakemark.tables.checks.evaluation import Rows, check_columns, evaluate, is_on_rows
 from lakemark.tables.checks.results import CheckResult, write
 from lakemark.tables.checks.rules import PROPERTY, Check, Severity, parse_checks
-from lakemark.tables.engine import Engine, duck_type, quoted
-from lakemark.tables.manifest import location
-from lakemark.tables.views import add_rows, add_version
+from lakemark.tables.log.manifest import location
+from lakemark.tables.queries.engine import Engine, duck_type, quoted
+from lakemark.tables.queries.views import add_rows, add_version
 
 __all__ = ["Admitted", "admit"]
 

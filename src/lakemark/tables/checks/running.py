@@ -11,12 +11,12 @@ from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundErro
 from lakemark.tables.checks.evaluation import Rows, check_columns, evaluate
 from lakemark.tables.checks.results import CheckResult, parse_results
 from lakemark.tables.checks.rules import PROPERTY, Check, Severity, parse_checks, write_checks
-from lakemark.tables.commits import Commit
-from lakemark.tables.engine import Engine
 from lakemark.tables.failures import translated
-from lakemark.tables.manifest import location
+from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.manifest import location
+from lakemark.tables.queries.engine import Engine
+from lakemark.tables.queries.views import add_version
 from lakemark.tables.reading import TableReader
-from lakemark.tables.views import add_version
 
 __all__ = ["add_check", "commit_results", "declared_checks", "drop_check", "run_checks"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lakemark.tables.schemas import is_wider
+from lakemark.tables.writes.schemas import is_wider
 
 __all__ = ["growth_problem"]
 

@@ -9,9 +9,9 @@ from typing import cast
 
 from lakemark._base.canonical import Json
 from lakemark._base.errors import NotFoundError, StorageError
-from lakemark.tables.deletion import vector_from_json
-from lakemark.tables.files import TableFiles
-from lakemark.tables.manifest import ManifestFile
+from lakemark.tables.log.deletion import vector_from_json
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.log.manifest import ManifestFile
 
 __all__ = ["CommitLog", "LogCommit"]
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from lakemark._base.errors import InvalidInputError, nearest
-from lakemark.tables.timestamps import milliseconds
+from lakemark.tables.log.timestamps import milliseconds
 
 __all__ = ["DEFAULT_MAX_FILES", "OptionValue", "StreamOptions", "parse_options"]
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from lakemark.tables.manifest import ManifestFile
+from lakemark.tables.log.manifest import ManifestFile
 from lakemark.tables.streams.offsets import Offset
 from lakemark.tables.streams.rows import SourceFile, read_ahead
 

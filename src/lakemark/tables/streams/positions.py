@@ -20,8 +20,8 @@ from deltalake import DeltaTable
 from lakemark._base.canonical import Json
 from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundError, StorageError
 from lakemark.tables.failures import translated
-from lakemark.tables.files import TableFiles
-from lakemark.tables.manifest import location
+from lakemark.tables.log.files import TableFiles
+from lakemark.tables.log.manifest import location
 from lakemark.tables.streams.log import CommitLog
 from lakemark.tables.streams.offsets import Position, offset_from_json
 

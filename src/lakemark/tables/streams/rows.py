@@ -11,9 +11,9 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakemark.tables.failures import translated
-from lakemark.tables.manifest import ManifestFile, location
+from lakemark.tables.log.manifest import ManifestFile, location
 from lakemark.tables.reading import TableReader
-from lakemark.tables.scan import scan_files
+from lakemark.tables.reads.scan import scan_files
 
 __all__ = [
     "FEED_COLUMNS",

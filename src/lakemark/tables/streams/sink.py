@@ -9,19 +9,19 @@ import pyarrow as pa
 from deltalake import DeltaTable, Transaction, write_deltalake
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError
-from lakemark.tables.casts import StrictStream, storable_schema
-from lakemark.tables.commits import Commit
-from lakemark.tables.compaction import compact_small_files
-from lakemark.tables.constraints import explained, generated_columns
 from lakemark.tables.failures import translated
-from lakemark.tables.guards import Guarded, admit
-from lakemark.tables.retries import retried
-from lakemark.tables.schemas import merged_schema
+from lakemark.tables.log.commits import Commit
 from lakemark.tables.streams.batches import Batch, Delivery, Pending
 from lakemark.tables.streams.offsets import Position
 from lakemark.tables.streams.positions import COMMIT_KEY, Positions, QueryRecord
 from lakemark.tables.table import Table
-from lakemark.tables.targets import check_latest, open_target
+from lakemark.tables.upkeep.compaction import compact_small_files
+from lakemark.tables.writes.casts import StrictStream, storable_schema
+from lakemark.tables.writes.constraints import explained, generated_columns
+from lakemark.tables.writes.guards import Guarded, admit
+from lakemark.tables.writes.retries import retried
+from lakemark.tables.writes.schemas import merged_schema
+from lakemark.tables.writes.targets import check_latest, open_target
 
 __all__ = ["SinkOptions", "TableSink"]
 

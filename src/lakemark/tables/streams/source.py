@@ -12,8 +12,9 @@ from deltalake import DeltaTable, Schema
 from lakemark._base.clock import now_ms, rfc3339
 from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError
 from lakemark.tables.failures import translated
-from lakemark.tables.features import check_readable
-from lakemark.tables.manifest import ManifestFile, observe
+from lakemark.tables.log.features import check_readable
+from lakemark.tables.log.manifest import ManifestFile, observe
+from lakemark.tables.log.timestamps import milliseconds
 from lakemark.tables.reading import TableReader
 from lakemark.tables.streams.growth import growth_problem
 from lakemark.tables.streams.log import CommitLog, LogCommit
@@ -21,7 +22,6 @@ from lakemark.tables.streams.offsets import Offset
 from lakemark.tables.streams.options import StreamOptions
 from lakemark.tables.streams.plans import Gathering, Limits, Plan, ReadRows
 from lakemark.tables.streams.rows import FEED_COLUMNS, read_changes, read_files, read_snapshot_changes
-from lakemark.tables.timestamps import milliseconds
 
 __all__ = ["Source"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lakemark._base.errors import InvalidInputError
-from lakemark.tables.manifest import location
+from lakemark.tables.log.manifest import location
 from lakemark.tables.reading import TableReader
 from lakemark.tables.streams.batches import Batch, Transform
 from lakemark.tables.streams.checkpoints import BatchFunction, FunctionSink

@@ -1,0 +1,1 @@
+"""Names: the catalog, and what people type for a table."""

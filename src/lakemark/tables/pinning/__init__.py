@@ -1,0 +1,1 @@
+"""What is kept: pins, tags, markers for other homes, verification, clones."""

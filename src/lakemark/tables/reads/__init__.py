@@ -1,0 +1,1 @@
+"""Reading rows: files in one order, conditions, orders, frames, the change feed."""

@@ -1,0 +1,1 @@
+"""Splits into parts, and leaks between them."""

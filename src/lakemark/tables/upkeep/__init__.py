@@ -1,0 +1,1 @@
+"""Maintenance: compaction, z-order, checkpoints, vacuum."""
