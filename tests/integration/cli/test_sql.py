@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from tests.command import Run, run_command
 
-from lakemark._base.errors import LakemarkError
 from lakemark.capture.workspace import Workspace, open_workspace
-from lakemark.cli.main import lakemark_command
 from lakemark.config.settings import read_settings
 from lakemark.tables.table import Table
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -44,14 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `lakemark ...` in a folder."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str, stdin: str | None = None) -> Done:
-        found = CliRunner().invoke(lakemark_command, arguments, input=stdin)
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_command
 
 
 @pytest.fixture

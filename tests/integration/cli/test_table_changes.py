@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
+from tests.command import Run, run_tables
 
-from lakemark._base.errors import LakemarkError
-from lakemark.cli.main import lakemark_command
 from lakemark.tables.table import Table
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -44,14 +26,7 @@ def run(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "more.csv").write_text("day,amount,shop\n3,9.5,z\n4,1.5,new\n")
     (tmp_path / "note.jsonl").write_text('{"day": 5, "note": "hi"}\n')
 
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_tables
 
 
 def days(table: Table) -> list[int]:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner
+from tests.command import Run, run_tables
 
-from lakemark._base.errors import LakemarkError
-from lakemark.cli.main import lakemark_command
 from lakemark.config.home import HOME_NAME, create_home
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -38,14 +20,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     create_home(tmp_path)
 
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_tables
 
 
 def test_a_name_with_a_dot_is_made_in_the_warehouse(run: Run, tmp_path: Path) -> None:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner
+from tests.command import Run, run_tables
 
-from lakemark._base.errors import LakemarkError
 from lakemark.capture.workspace import Workspace, open_workspace
-from lakemark.cli.main import lakemark_command
 from lakemark.config.settings import read_settings
 from lakemark.tables.table import Table
 from lakemark.tracking.spool import Spool
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -37,14 +19,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "rows.csv").write_text("day,amount,shop\n1,2.5,a\n2,3.5,b\n3,,c\n")
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_tables
 
 
 @pytest.fixture

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from tests.command import Run, run_tables
 
-from lakemark._base.errors import LakemarkError
-from lakemark.cli.main import lakemark_command
 from lakemark.tables.splits.split import from_document
 from lakemark.tables.table import Table
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `lakemark tables ...` beside a table `t`: rows 1 to 3, then 4 to 6 too, then others in their place."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
 
     Path("a.csv").write_text(
         "id,at,shop,amount\n1,2013-06-24,north,9.5\n2,2013-06-24,south,7.25\n3,2013-06-25,north,3\n"
@@ -49,10 +24,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     Path("c.csv").write_text(
         "id,at,shop,amount\n1,2013-06-24,north,9.5\n2,2013-06-24,\x1b[31m,8\n7,2013-06-25,north,3\n"
     )
-    call("create", "t", "--from", "a.csv")
-    call("append", "t", "b.csv")
-    call("overwrite", "t", "c.csv")
-    return call
+    run_tables("create", "t", "--from", "a.csv")
+    run_tables("append", "t", "b.csv")
+    run_tables("overwrite", "t", "c.csv")
+    return run_tables
 
 
 def test_a_difference_is_shown(run: Run, tmp_path: Path) -> None:

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner
+from tests.command import run_tables
 
-from lakemark._base.errors import LakemarkError
 from lakemark.capture.workspace import Workspace, open_workspace
-from lakemark.cli.main import lakemark_command
 from lakemark.config.settings import read_settings
 from lakemark.tables.table import Table
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -36,19 +18,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
     opened = open_workspace(read_settings(), folder=tmp_path)
     (tmp_path / "rows.csv").write_text("day,shop\n1,a\n2,b\n")
-    run("create", "raw.events", "--from", "rows.csv", "--partition-by", "shop")
+    run_tables("create", "raw.events", "--from", "rows.csv", "--partition-by", "shop")
     for _ in range(9):
-        run("append", "raw.events", "rows.csv")
-    run("create", "raw.few", "--from", "rows.csv")
+        run_tables("append", "raw.events", "rows.csv")
+    run_tables("create", "raw.few", "--from", "rows.csv")
     return opened
-
-
-def run(*arguments: object) -> Done:
-    found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-    if isinstance(found.exception, LakemarkError):
-        return Done(found.exception.exit_code, found.stdout, str(found.exception))
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-    return Done(found.exit_code, found.stdout, found.stderr)
 
 
 def events(workspace: Workspace) -> Table:
@@ -56,25 +30,25 @@ def events(workspace: Workspace) -> Table:
 
 
 def test_compact(workspace: Workspace) -> None:
-    planned = run("compact", "raw.events", "--where", "shop=a", "--dry-run")
+    planned = run_tables("compact", "raw.events", "--where", "shop=a", "--dry-run")
     assert (planned.code, len(planned.out.splitlines())) == (0, 10)
     assert planned.err.startswith("would merge 10 files (")
-    done = run("compact", "raw.events", "--where", "shop=a", "--message", "tidy")
+    done = run_tables("compact", "raw.events", "--where", "shop=a", "--message", "tidy")
     assert (done.code, done.out) == (0, "main.raw.events@10\n")
     assert done.err.startswith("merged 10 files (")
     assert events(workspace).history(limit=1)[0].commit.message == "tidy"
-    document = run("compact", "raw.events", "--json").document
+    document = run_tables("compact", "raw.events", "--json").document
     assert (document["schema"], document["version"], document["new_files"]) == ("lakemark.tables.compact/1", 11, 1)
     assert len(document["merged"]) == 10
-    assert run("compact", "raw.events").err == "main.raw.events: there are no files to merge\n"
+    assert run_tables("compact", "raw.events").err == "main.raw.events: there are no files to merge\n"
 
 
 def test_z_order_and_checkpoint(workspace: Workspace) -> None:
-    assert run("z-order", "raw.events", "day").out == "main.raw.events@10\n"
-    assert run("checkpoint", "raw.events").out == "main.raw.events@10\n"
-    document = run("checkpoint", "raw.events", "--json").document
+    assert run_tables("z-order", "raw.events", "day").out == "main.raw.events@10\n"
+    assert run_tables("checkpoint", "raw.events").out == "main.raw.events@10\n"
+    document = run_tables("checkpoint", "raw.events", "--json").document
     assert (document["schema"], document["version"]) == ("lakemark.tables.checkpoint/1", 10)
-    assert run("z-order", "raw.events", "dya").code == 2
+    assert run_tables("z-order", "raw.events", "dya").code == 2
 
 
 @pytest.mark.parametrize(
@@ -92,13 +66,13 @@ def test_z_order_and_checkpoint(workspace: Workspace) -> None:
     ],
 )
 def test_bad_arguments_change_nothing(workspace: Workspace, arguments: list[str], said: str) -> None:
-    done = run(*arguments)
+    done = run_tables(*arguments)
     assert (done.code, said in done.err) == (2, True), done
     assert events(workspace).version == 9
 
 
 def test_maintain_all(workspace: Workspace) -> None:
-    planned = run("maintain", "--all", "--dry-run")
+    planned = run_tables("maintain", "--all", "--dry-run")
     assert planned.code == 0
     first, second = planned.out.splitlines()
     assert first.startswith("main.raw.events: merge 20 files (")
@@ -109,7 +83,7 @@ def test_maintain_all(workspace: Workspace) -> None:
         "main.raw.few: vacuum",
     ]
     assert events(workspace).version == 9
-    document = run("maintain", "--all", "--yes", "--retention-hours", "0", "--json").document
+    document = run_tables("maintain", "--all", "--yes", "--retention-hours", "0", "--json").document
     assert document["schema"] == "lakemark.tables.maintain/1"
     large, few = document["tables"]
     assert (large["table"], large["compaction"]["version"], large["checkpoint"]) == ("main.raw.events", 10, None)
@@ -119,8 +93,10 @@ def test_maintain_all(workspace: Workspace) -> None:
 
 
 def test_maintain_obeys_pins(workspace: Workspace) -> None:
-    run("tag", "raw.events@3", "q3")
-    done = run("maintain", "raw.events", "--yes", "--retention-hours", "0", "--json").document["tables"][0]["vacuum"]
+    run_tables("tag", "raw.events@3", "q3")
+    done = run_tables("maintain", "raw.events", "--yes", "--retention-hours", "0", "--json").document["tables"][0][
+        "vacuum"
+    ]
     assert (len(done["deleted"]), done["kept_files"]) == (12, 8)
     assert events(workspace).read(version=3).num_rows == 8
 
@@ -128,12 +104,12 @@ def test_maintain_obeys_pins(workspace: Workspace) -> None:
 def test_maintain_goes_on_after_a_table_that_fails(workspace: Workspace) -> None:
     log = Path(workspace.catalog.resolve("raw.few").uri) / "_delta_log" / f"{0:020}.json"
     log.write_text("{")
-    done = run("maintain", "nothing", "raw.few", "raw.events", "--yes")
+    done = run_tables("maintain", "nothing", "raw.few", "raw.events", "--yes")
     assert done.code == 1
     lines = done.out.splitlines()
     assert lines[:2] == ["nothing: failed", "raw.few: failed"]
     assert lines[2].startswith("raw.events: merged 20 files (")
     assert "error: nothing: no table is named 'nothing'" in done.err
     assert "error: raw.few: " in done.err
-    document = run("maintain", "nothing", "--yes", "--json").document
+    document = run_tables("maintain", "nothing", "--yes", "--json").document
     assert document["tables"][0]["errors"][0]["code"] == "not_found"

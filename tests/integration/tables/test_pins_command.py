@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 from deltalake import write_deltalake
+from tests.command import Run, run_tables
 
 from lakemark._base.canonical import Json, canonical
-from lakemark._base.errors import LakemarkError
 from lakemark.capture.workspace import Workspace, open_workspace
-from lakemark.cli.main import lakemark_command
 from lakemark.config.settings import read_settings
 from lakemark.tables.fingerprint import fingerprint
 from lakemark.tables.log.files import TableFiles
@@ -26,32 +21,12 @@ from lakemark.tracking.records import Run as RunRecord
 from lakemark.tracking.records import RunStatus
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `lakemark tables ...` in a folder."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_tables
 
 
 @pytest.fixture

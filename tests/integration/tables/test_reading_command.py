@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
-
-from lakemark._base.errors import LakemarkError
-from lakemark.cli.main import lakemark_command
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
+from tests.command import Run, run_tables
 
 
 @pytest.fixture
@@ -39,14 +22,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     write_deltalake("t", pa.table({"day": [1, 3], "shop": ["c", None]}), mode="append")
     DeltaTable("t").delete("day = 3")
 
-    def call(*arguments: object) -> Done:
-        found = CliRunner().invoke(lakemark_command, ["tables", *(str(argument) for argument in arguments)])
-        if isinstance(found.exception, LakemarkError):
-            return Done(found.exception.exit_code, found.stdout, str(found.exception))
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
-
-    return call
+    return run_tables
 
 
 def test_some_columns_and_rows_in_an_order(run: Run) -> None:
