@@ -330,7 +330,7 @@ def _partition_text(value: object) -> str | None:
             text = "true" if value else "false"
         case datetime():
             moment = value if value.tzinfo is None else value.astimezone(UTC)
-            text = f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+            text = moment.replace(tzinfo=None).isoformat(" ", "microseconds")  # strftime writes year 1 as 1
         case date():
             text = value.isoformat()
         case float():

@@ -34,10 +34,13 @@ def open_place(text: str) -> Table:
 
 
 def find_place(ref: TableRef) -> str | None:
-    """Return the path or URI of a table that is not in the catalog, or None where the text can only be a name."""
+    """Return the path or URI of a table that is not in the catalog, or None where the text can only be a name.
+
+    A file is no table, but who names one means the file, and shall be told what it is.
+    """
     if ref.uri is not None:
         return ref.uri
-    return ref.place if Path(ref.place).is_dir() else None
+    return ref.place if Path(ref.place).exists() else None
 
 
 def is_whole(ref: TableRef) -> bool:

@@ -20,13 +20,13 @@ from deltalake.table import TableMerger
 from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundError, nearest
 from lakemark.tables.failures import translated
 from lakemark.tables.fingerprint import ArrowStream
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.casts import StrictStream, arrow_reader
 from lakemark.tables.writes.constraints import explained, generated_columns
 from lakemark.tables.writes.expressions import cast_to, check_assignments, check_predicate, count_rows, quoted, select
 from lakemark.tables.writes.guards import Guarded, admit
-from lakemark.tables.writes.retries import commit_properties, retried
+from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import check_latest, open_target
 
 __all__ = ["Changed", "MergeRule", "count", "delete", "merge", "restore", "update"]
@@ -137,7 +137,8 @@ def delete(target: TableReader, where: str | None, *, commit: Commit | None = No
             check_predicate(table, where)
         before = table.version()
         with explained(table):
-            metrics = table.delete(where, commit_properties=commit_properties(commit))
+            # alone where all goes: such a delete reads no file, so that deltalake would not see that they were compacted
+            metrics = table.delete(where, commit_properties=commit_properties(commit, alone=where is None))
         deleted = metrics.get("num_deleted_rows")
         if deleted is None:  # the log of foreign files may not say how many rows they had
             deleted = count_rows(target.open(version=before), where)

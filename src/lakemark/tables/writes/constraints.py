@@ -17,11 +17,11 @@ from deltalake import DeltaTable
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, nearest
 from lakemark.tables.failures import PREVIEW, translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.log.manifest import location
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.expressions import check_predicate, is_true_for, quoted
-from lakemark.tables.writes.retries import commit_properties, retried
+from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import open_target
 
 __all__ = ["GENERATED", "Rule", "add_constraint", "drop_constraint", "explained", "generated_columns", "rules"]

@@ -9,10 +9,10 @@ from deltalake import Field
 
 from lakemark._base.errors import InvalidInputError
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.reading import TableReader
 from lakemark.tables.reads.scan import scan
-from lakemark.tables.writes.retries import commit_properties, retried
+from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.rows import rewrite
 from lakemark.tables.writes.schemas import new_columns, widened_schema
 from lakemark.tables.writes.targets import open_target

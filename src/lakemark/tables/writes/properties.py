@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from lakemark._base.errors import InvalidInputError, nearest
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.reading import TableReader
-from lakemark.tables.writes.retries import commit_properties, retried
+from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import open_target
 
 __all__ = ["PROPERTIES", "check_properties", "set_properties"]

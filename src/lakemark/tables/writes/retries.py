@@ -1,21 +1,18 @@
-"""Writes that are done again after a lost race, and how a commit is told to lose rather than to slip in."""
+"""Writes that are done again after a lost race."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
-
-from deltalake import CommitProperties
 
 from lakemark._base.errors import ConflictError
 from lakemark.tables.failures import is_retryable
 from lakemark.tables.fingerprint import ArrowStream
-from lakemark.tables.log.commits import Commit
 from lakemark.tables.writes.sources import FileSource
 
-__all__ = ["commit_properties", "is_replayable", "retried"]
+__all__ = ["is_replayable", "retried"]
 
 T = TypeVar("T")
 
@@ -60,26 +57,3 @@ def is_replayable(data: ArrowStream) -> bool:
     (True, False)
     """
     return hasattr(data, "__len__") or isinstance(data, FileSource)
-
-
-def commit_properties(
-    commit: Commit | None, *, metadata: Mapping[str, str] | None = None, alone: bool = False
-) -> CommitProperties:
-    """Return what `deltalake` is told about a commit.
-
-    Parameters
-    ----------
-    commit : Commit, optional
-        What the history shall say.
-    metadata : mapping of str to str, optional
-        More entries of the commit.
-    alone : bool, default False
-        Lose the race whenever anybody has committed since the table was opened. Without it `deltalake` looks whether
-        the two changes get along, and lets rows live that were appended since.
-    """
-    properties = (commit or Commit()).properties()
-    if metadata:
-        properties.custom_metadata = {**(properties.custom_metadata or {}), **metadata}
-    if alone:
-        properties.max_commit_retries = 0
-    return properties

@@ -16,14 +16,14 @@ from deltalake import DeltaTable, write_deltalake
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, nearest
 from lakemark.tables.failures import translated
 from lakemark.tables.fingerprint import ArrowStream
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.casts import StrictStream, arrow_reader, storable_schema
 from lakemark.tables.writes.constraints import GENERATED, Rule, explained, generated_columns
 from lakemark.tables.writes.expressions import check_predicate, expression_type
 from lakemark.tables.writes.guards import Guarded, admit
 from lakemark.tables.writes.properties import PROPERTIES, check_properties
-from lakemark.tables.writes.retries import commit_properties, is_replayable, retried
+from lakemark.tables.writes.retries import is_replayable, retried
 from lakemark.tables.writes.schemas import generated_schema, merged_schema
 from lakemark.tables.writes.targets import check_latest, open_target, refuse_identity
 
