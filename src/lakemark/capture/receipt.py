@@ -189,12 +189,14 @@ def _data(known: _Events, facts: RunFacts) -> dict[str, Json]:
     project = str((known.last("code") or {}).get("project") or "")
     tables: list[Json] = []
     seen: set[tuple[Json, ...]] = set()
+    written = {row["uri"] for row in known.of("write_table")}
     for table in known.of("read_table"):
         key = (table["uri"], table["requested"], table["version"], table["table_id"])
         if key not in seen:
             seen.add(key)
             content = delivered.get((table["uri"], table["version"]))
-            tables.append(table | {"role": None, "content": _content(content)})
+            role = "written" if table["uri"] in written else None
+            tables.append(table | {"role": role, "content": _content(content)})
     files: dict[Json, Json] = {}
     for file in known.of("read_file"):
         relative = str(file["path"]).removeprefix(project + "/")

@@ -57,6 +57,13 @@ class _Handle(Protocol):
     def metadata(self) -> _Metadata: ...
 
 
+class _Located(Protocol):
+    """What is used of a `lakemark.tables.reading.TableReader`."""
+
+    @property
+    def uri(self) -> str: ...
+
+
 class _Metadata(Protocol):
     @property
     def id(self) -> object: ...
@@ -123,7 +130,6 @@ class Deltas:
             for name in names.split():
                 imports.patch_function(getattr(module, owner), name, functools.partial(self._wrap_change, name=name))
         if self._world.active:
-            imports.patch_function(table, "version", self._wrap_version)
             imports.patch_function(table, "is_deltatable", self._wrap_exists)
 
     def _patch_writers(self, module: ModuleType) -> None:
@@ -133,6 +139,9 @@ class Deltas:
     def _patch_reading(self, module: ModuleType) -> None:
         for reader in ("read", "to_pandas"):
             imports.patch_function(module.TableReader, reader, functools.partial(self._wrap_own_reader, name=reader))
+        imports.patch_function(module.TableReader, "newest", self._wrap_newest)
+        if self._world.active:
+            imports.patch_function(module.TableReader, "has_commit", self._wrap_has_commit)
 
     def _patch_polars(self, module: ModuleType) -> None:
         for name in ("read_delta", "scan_delta"):
@@ -203,15 +212,6 @@ class Deltas:
 
         return cast("F", update)
 
-    def _wrap_version(self, original: F) -> F:
-        def version(handle: _Handle) -> object:
-            answer = _answer(handle)
-            if self._recording.is_ours() or answer is None or answer.version is None:
-                return original(handle)
-            return answer.version
-
-        return cast("F", version)
-
     def _wrap_exists(self, original: F) -> F:
         """In a replay a table is there if the original run read it, or if the replay has made it."""
 
@@ -220,9 +220,8 @@ class Deltas:
                 return original(table_uri, *args, **kwargs)
             with self._recording.quiet():
                 answer = self._world.table(table_uri, None)
-            place = answer.open_uri if answer.kind == "written" else table_uri
-            known = answer.kind != "unknown" or self._world.nearest_pin(answer.uri, None) is not None
-            return known and original(place, *args, **kwargs)
+                pinned = answer.kind == "pinned" or self._world.nearest_pin(answer.uri, None) is not None
+            return pinned or (answer.kind == "written" and original(answer.open_uri, *args, **kwargs))
 
         return cast("F", is_deltatable)
 
@@ -312,6 +311,27 @@ class Deltas:
             return frame
 
         return cast("F", read)
+
+    def _wrap_newest(self, original: F) -> F:
+        """See no read where our own reader only looks which versions there are."""
+
+        def newest(table: _Located) -> object:
+            if self._world.active and self._world.table(table.uri, None).kind == "written":
+                return original(table)
+            with self._recording.quiet():
+                return original(table)
+
+        return cast("F", newest)
+
+    def _wrap_has_commit(self, original: F) -> F:
+        """In a replay, a pinned version is there, whatever became of the log where the table was."""
+
+        def has_commit(table: _Located, version: int) -> object:
+            with self._recording.quiet():
+                pinned = self._world.table(table.uri, version).kind == "pinned"
+            return pinned or original(table, version)
+
+        return cast("F", has_commit)
 
     def _wrap_polars(self, original: F, *, name: str) -> F:
         def read(source: object, *args: object, **kwargs: object) -> object:
@@ -432,7 +452,8 @@ class Deltas:
             uri = self._world.table_name(cast("str", table_or_uri))
         if not self._world.active:
             return table_or_uri, uri
-        if appends and self._world.table(uri, None).kind != "written":
+        base = self._world.table(uri, None)
+        if appends and base.kind != "written" and not self._world.is_own(base.open_uri):
             self._recording.missing("data", f"the replay appended to an empty copy of table {uri}")
         return self._world.table_to_write(uri), uri
 
@@ -456,6 +477,9 @@ class Deltas:
                 self._files.skip_table(local_path(table.table_uri) or table.table_uri)
                 if version != before:
                     self._first_written.setdefault(uri, version)
+                    self._world.wrote_table(uri)
+                    if (answer := _answer(table)) is not None:  # what is read through this handle was made here
+                        setattr(table, _ANSWER, dataclasses.replace(answer, version=version, kind="written"))
                     table_id = str(table.metadata().id)
                     self._recording.spool.write("write_table", uri=uri, version=version, table_id=table_id)
             except Exception as error:  # noqa: BLE001 - the edge of the hook: the script has written and goes on

@@ -26,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _FRAME_LIMIT = 512 << 20
 _FEW_CELLS = 1 << 16
 _LIBRARIES = frozenset({"deltalake", "pandas", "polars", "pyarrow"})
+_CALLERS = _LIBRARIES | {"lakemark"}  # what these read themselves is part of a table, or of a frame
 _FRAMES = frozenset({"DataFrame", "Table"})
 
 # module -> readers; the first parameter of each names what is read
@@ -147,7 +148,7 @@ class Frames:
         parameter = list(inspect.signature(original).parameters)[place]
 
         def read(*args: object, **kwargs: object) -> object:
-            if self._recording.is_ours() or called_by(_LIBRARIES):
+            if self._recording.is_ours() or called_by(_CALLERS):
                 return original(*args, **kwargs)
             given = args[place] if len(args) > place else kwargs.get(parameter)
             with self._recording.quiet():
@@ -165,7 +166,7 @@ class Frames:
         parameter = list(inspect.signature(original).parameters)[1]
 
         def write(*args: object, **kwargs: object) -> object:
-            if self._recording.is_ours() or called_by(_LIBRARIES):
+            if self._recording.is_ours() or called_by(_CALLERS):
                 return original(*args, **kwargs)
             given = args[1] if len(args) > 1 else kwargs.get(parameter)
             with self._recording.quiet():

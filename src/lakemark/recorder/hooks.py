@@ -29,7 +29,7 @@ def install_reads(recording: Recording) -> None:
         world.prepare()
         Deltas(recording, world, files=files, frames=frames).install()
         frames.install()
-        Names(recording).install()
+        Names(recording, world).install()
         install_detours(recording, world)
         files.listen()
 

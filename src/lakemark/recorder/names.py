@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from datetime import datetime
 from types import ModuleType
 from typing import Protocol, TypeVar, cast
 
 from lakemark._base.canonical import Json
+from lakemark._base.clock import rfc3339
+from lakemark._base.errors import LakemarkError
 from lakemark.recorder import imports
 from lakemark.recorder.plan import NamedTable
 from lakemark.recorder.recording import Recording
+from lakemark.recorder.redirects import World
 
 __all__ = ["Names"]
 
@@ -38,6 +42,10 @@ class _TableModule(Protocol):
     def Table(self, uri: str, *, at: int | None, name: str | None) -> _Table: ...  # noqa: N802 -- a class
 
 
+class _TimesModule(Protocol):
+    def milliseconds(self, timestamp: datetime | str) -> int: ...
+
+
 class _Splits(Protocol):
     def to_document(self) -> dict[str, Json]: ...
 
@@ -49,10 +57,13 @@ class Names:
     ----------
     recording : Recording
         Takes the events.
+    world : World
+        Says what a table is called in the original world, and which of its versions a replay has.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, world: World) -> None:
         self._recording = recording
+        self._world = world
         redirect = recording.plan.redirect
         self._known = {} if redirect is None else {named.text: named for named in redirect.names}
         self._said: set[str] = set()
@@ -61,16 +72,28 @@ class Names:
         """Patch the functions that people type when they are imported."""
         imports.after_import("lakemark.fluent.lake", self._patch_tables)
         imports.after_import("lakemark.tables.naming.catalog", self._patch_catalog)
+        imports.after_import("lakemark.tables.reading", self._patch_times)
         imports.after_import("lakemark.fluent.splits", self._patch_splits)
 
     def _patch_tables(self, module: ModuleType) -> None:
         imports.patch_function(module, "resolve_table", self._wrap_resolve)
+        imports.patch_function(module, "catalog", self._wrap_open)
 
     def _patch_catalog(self, module: ModuleType) -> None:
         imports.patch_function(module.Catalog, "resolve", self._wrap_catalog)
 
+    def _patch_times(self, module: ModuleType) -> None:
+        imports.patch_function(module.TableReader, "version_at", self._wrap_version_at)
+
     def _patch_splits(self, module: ModuleType) -> None:
         imports.patch_function(module, "split", self._wrap_split)
+
+    def _wrap_open(self, original: F) -> F:
+        def catalog() -> object:
+            with self._recording.instrumenting():
+                return original()
+
+        return cast("F", catalog)
 
     def _wrap_resolve(self, original: F) -> F:
         def resolve_table(text: str) -> object:
@@ -93,17 +116,50 @@ class Names:
             tables = cast("_TableModule", importlib.import_module("lakemark.tables.table"))
             table = tables.Table(known.uri, at=known.at, name=known.name)
         else:
-            with self._recording.quiet():  # that the catalog looks at a table is no read of the script's
+            # that the catalog looks at a table is no read of the script's
+            with self._recording.quiet(), self._recording.instrumenting():
                 table = cast("_Table", ask())
         self._write(text, table)
         return table
 
+    def _wrap_version_at(self, original: F) -> F:
+        def version_at(table: _Table, timestamp: datetime | str) -> object:
+            if self._recording.is_ours():
+                return original(table, timestamp)
+            times = cast("_TimesModule", importlib.import_module("lakemark.tables.log.timestamps"))
+            with self._recording.quiet():
+                uri = self._world.table_name(table.uri)
+            text = f"{uri}@{rfc3339(times.milliseconds(timestamp))}"
+            known = self._known.get(text)
+            found = self._version_at(uri, lambda: original(table, timestamp)) if known is None else known.at
+            self._say(NamedTable(text, uri, found, table.name))
+            return found
+
+        return cast("F", version_at)
+
+    def _version_at(self, uri: str, ask: Callable[[], object]) -> int:
+        """Return the version of a time that the original run did not ask for, or that of a recorded run."""
+        if self._world.active and self._world.table(uri, None).kind == "written":
+            return cast("int", ask())
+        with self._recording.quiet():  # looking up the time is no read of the latest version
+            try:
+                found = cast("int | None", ask())
+            except LakemarkError:
+                if self._world.nearest_pin(uri, None) is None:
+                    raise
+                found = None
+            nearest = self._world.nearest_pin(uri, found)
+        return cast("int", found) if nearest is None else nearest
+
     def _write(self, text: str, table: _Table) -> None:
-        """Write down what a name or a tag meant, once; a path with or without a number means itself."""
+        """Write down what a name or a tag meant; a path with or without a number means itself."""
         is_tagged = table.at is not None and not text.endswith(f"@{table.at}")
-        if text not in self._said and (table.name is not None or is_tagged):
-            self._said.add(text)
-            named = NamedTable(text, table.uri, table.at, table.name)
+        if table.name is not None or is_tagged:
+            self._say(NamedTable(text, table.uri, table.at, table.name))
+
+    def _say(self, named: NamedTable) -> None:
+        if named.text not in self._said:
+            self._said.add(named.text)
             self._recording.spool.write(
                 "named_table", text=named.text, uri=named.uri, version=named.at, name=named.name, how="observed"
             )

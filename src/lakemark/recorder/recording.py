@@ -28,12 +28,18 @@ class Recording:
         What the starter of the process said.
     spool : Spool
         Takes the events.
+
+    Attributes
+    ----------
+    instruments : set of str
+        Modules that are in this process for Lakemark's sake, not the script's.
     """
 
     def __init__(self, plan: Plan, spool: Spool) -> None:
         self.plan = plan
         self.spool = spool
         self.objects = ObjectStore(Path(plan.home) / "objects", durable=False)  # synced when the run ends
+        self.instruments: set[str] = set()
         self._local = threading.local()
         self._said: set[tuple[str, str]] = set()
 
@@ -49,6 +55,15 @@ class Recording:
             yield
         finally:
             self._local.depth -= 1
+
+    @contextmanager
+    def instrumenting(self) -> Iterator[None]:
+        """Count the modules that are imported inside as ours: what comes out of a run does not depend on them."""
+        before = frozenset(sys.modules)
+        try:
+            yield
+        finally:
+            self.instruments |= sys.modules.keys() - before
 
     def missing(self, fact: str, why: str) -> None:
         """Write down, once, that a fact could not be seen; hooks end here, so this never fails."""

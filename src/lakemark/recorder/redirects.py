@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from lakemark.recorder.plan import PinnedTable, Plan
 
-__all__ = ["TableAnswer", "World", "is_glob", "local_path"]
+__all__ = ["TableAnswer", "World", "is_glob", "local_path", "place_of", "spellings"]
 
 _SYSTEM = ("/dev", "/proc", "/sys", "/etc", "/run")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -81,6 +81,24 @@ def is_glob(path: str) -> bool:
     return any(character in path for character in "*?[")
 
 
+def place_of(name: str, *, originals: tuple[str, ...], scratch: str, outside: str) -> str:
+    """Return where a replay has its own of a file or table: in the rebuilt project, or in the mirror.
+
+    Parameters
+    ----------
+    name : str
+        An absolute path of the original world, or a URI.
+    originals : tuple of str
+        The project folder of the original run, in all its spellings.
+    scratch, outside : str
+        The project folder of the replay, and the mirror.
+    """
+    if not name.startswith("/"):
+        return f"{outside}/{hashlib.sha256(name.encode()).hexdigest()}"
+    rest = _rest(name, originals)
+    return outside + name if rest is None else scratch + rest
+
+
 class World:
     """How names of the original world map to places of this one, and back.
 
@@ -100,11 +118,11 @@ class World:
         if redirect is None:
             return
         self._outside = redirect.outside or f"{redirect.scratch_root}/.outside"
-        self._originals = _spellings(redirect.original_root)
-        self._scratches = _spellings(redirect.scratch_root)
-        prefixes = (root for folder in (sys.prefix, sys.base_prefix) for root in _spellings(folder))
+        self._originals = spellings(redirect.original_root)
+        self._scratches = spellings(redirect.scratch_root)
+        prefixes = (root for folder in (sys.prefix, sys.base_prefix) for root in spellings(folder))
         interpreters = (root for root in prefixes if _rest(redirect.original_root, (root,)) is None)
-        self._exempt = (*_spellings(plan.home), *interpreters, *_SYSTEM)
+        self._exempt = (*spellings(plan.home), *interpreters, *_SYSTEM)
         chosen = tempfile.tempdir
         self._temporary_folder = tempfile.gettempdir()
         tempfile.tempdir = chosen  # the script may still choose by TMPDIR
@@ -284,6 +302,11 @@ class World:
         self._written.add(uri)
         return self._place(uri)
 
+    def wrote_table(self, uri: str) -> None:
+        """Read the latest version of a table from now on where the replay has written it."""
+        if self.redirect is not None and not (uri.startswith("/") and self._is_temporary(uri)):
+            self._written.add(uri)
+
     def is_own(self, place: str) -> bool:
         """Return True for a table's place that this replay may change; always so in a recorded run."""
         path = local_path(place)
@@ -292,15 +315,16 @@ class World:
         return _rest(path, self.own_folders) is not None or self._is_temporary(path)
 
     def _inside_table(self, name: str) -> str | None:
-        """Return where a file or folder of a pinned table really is."""
+        """Return where a file or folder of a pinned table really is; what no pin has, as an old commit, where it was."""
+        found = []
         for pin in self.redirect.tables if self.redirect is not None else ():
             rest = _rest(name, (pin.uri,))
             if rest is not None and pin.uri not in self._written and (folder := local_path(pin.open_uri)) is not None:
-                return folder.rstrip("/") + rest
-        return None
+                found.append(folder.rstrip("/") + rest)
+        return next(filter(os.path.lexists, [*found, name]), found[0]) if found else None
 
     def _pins(self, uri: str) -> list[PinnedTable]:
-        names = _spellings(uri) if uri.startswith("/") else (uri,)
+        names = spellings(uri) if uri.startswith("/") else (uri,)
         tables = self.redirect.tables if self.redirect is not None else ()
         return [pin for pin in tables if pin.uri in names or os.path.realpath(pin.uri) in names]
 
@@ -314,10 +338,7 @@ class World:
         """Return where a name of the original world lies in this one."""
         if self.redirect is None:
             return name
-        if not name.startswith("/"):
-            return f"{self._outside}/{hashlib.sha256(name.encode()).hexdigest()}"
-        rest = _rest(name, self._originals)
-        return self._outside + name if rest is None else self.redirect.scratch_root + rest
+        return place_of(name, originals=self._originals, scratch=self.redirect.scratch_root, outside=self._outside)
 
     def _is_exempt(self, name: str) -> bool:
         return _rest(name, self._exempt) is not None
@@ -361,6 +382,6 @@ def _rest(path: str, roots: tuple[str, ...]) -> str | None:
     return None
 
 
-def _spellings(folder: str) -> tuple[str, ...]:
+def spellings(folder: str) -> tuple[str, ...]:
     """Return a folder's name, and its name without symbolic links where that is another."""
     return tuple(dict.fromkeys((folder.rstrip("/"), os.path.realpath(folder))))

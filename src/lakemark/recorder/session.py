@@ -54,8 +54,13 @@ class Session:
 
     def __init__(self, recording: Recording, *, instruments: frozenset[str]) -> None:
         self.recording = recording
-        self.instruments = instruments
+        recording.instruments |= instruments
         self._started = _Clock.read()
+
+    @property
+    def instruments(self) -> frozenset[str]:
+        """Modules that are in this process for Lakemark's sake, not the script's."""
+        return frozenset(self.recording.instruments)
 
     def close(self, *, status: str, exit_code: int, error: Mapping[str, Json] | None) -> None:
         """Write the last facts and the `finished` event, take the hooks out, close the spool."""

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from lakemark._base.ids import short
 from lakemark.capture.code import CodeFacts, restore
 from lakemark.capture.workspace import Workspace
 from lakemark.recorder.plan import NamedTable, PinnedTable, Redirect
+from lakemark.recorder.redirects import place_of, spellings
 from lakemark.reproduce.environment import rebuild as rebuild_environment
 from lakemark.reproduce.failures import ReplayError
 from lakemark.reproduce.links import turn_links
@@ -183,13 +184,16 @@ def _script(code: Mapping[str, Json], mirror: Path) -> str:
 def _answer_data(
     workspace: Workspace, inputs: Mapping[str, Json], *, folder: Path, project: Path, mirror: Path
 ) -> Redirect:
+    original = str(section(inputs, "code")["project"])
+    rows = records(inputs, "data", "tables")
+    own = _changed_tables(rows, original=original, project=project, mirror=mirror)
     tables = tuple(
-        _pinned(workspace, table, folder=folder / "tables" / str(number))
-        for number, table in enumerate(records(inputs, "data", "tables"))
+        _pinned(workspace, table, folder=folder / "tables" / str(number), own=own.get((table["uri"], table["version"])))
+        for number, table in enumerate(rows)
     )
     files = {str(file["path"]): _stored(workspace, file) for file in records(inputs, "data", "files")}
     return Redirect(
-        original_root=str(section(inputs, "code")["project"]),
+        original_root=original,
         scratch_root=str(project),
         tables=tables,
         files=files,
@@ -201,7 +205,27 @@ def _answer_data(
     )
 
 
-def _pinned(workspace: Workspace, table: Mapping[str, Json], *, folder: Path) -> PinnedTable:
+def _changed_tables(
+    rows: Sequence[Mapping[str, Json]], *, original: str, project: Path, mirror: Path
+) -> dict[tuple[Json, Json], Path]:
+    """Return the versions that the original run went on from when it wrote, and where the replay has its own of each.
+
+    A replay changes no table of the user's: what a script shall change is laid where the replay's own writes go.
+    """
+    latest: dict[Json, int] = {}
+    for row in rows:
+        if row.get("role") == "written":
+            latest[row["uri"]] = max(cast("int", row["version"]), latest.get(row["uri"], 0))
+    return {
+        (uri, version): Path(place_of(str(uri), originals=spellings(original), scratch=str(project), outside=str(mirror)))
+        for uri, version in latest.items()
+    }
+
+
+def _pinned(
+    workspace: Workspace, table: Mapping[str, Json], *, folder: Path, own: Path | None = None
+) -> PinnedTable:
+    """Return where a version is opened: where it is, or rebuilt in `folder`, or in `own` for the script to change."""
     uri, version = str(table["uri"]), cast("int", table["version"])
     requested, manifest = cast("int | None", table["requested"]), text(table, "manifest")
     name = f"table {uri.rsplit('/', 1)[-1]} at version {version}"
@@ -210,11 +234,13 @@ def _pinned(workspace: Workspace, table: Mapping[str, Json], *, folder: Path) ->
     content = workspace.objects.get(manifest)
     pin = Pin(uri, str(table["table_id"]), version, manifest, holder="", reason="", created_ms=0)
     state = verify(pin, content)
-    if state.status is PinStatus.READABLE:
+    if state.status is PinStatus.READABLE and own is None:
         return PinnedTable(uri, requested, version, uri, version)
-    if state.recoverable:
-        rebuild(content, folder)
-        return PinnedTable(uri, requested, version, str(folder), 0)
+    if state.status is PinStatus.READABLE or state.recoverable:
+        place = own or folder
+        if not (place / "_delta_log").is_dir():  # another way of asking for this version, or the code's snapshot
+            rebuild(content, place, numbered=True)
+        return PinnedTable(uri, requested, version, str(place), version)
     raise ReplayError("data", f"{name}: {state.status}, {state.detail}", hint=_how_to_restore(state, name=name))
 
 

@@ -106,32 +106,43 @@ class ObjectStore:
     @contextmanager
     def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
         """Yield a new file of the folder, and its path; it is removed where writing fails, on a full disk say."""
-        try:
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
-        except FileNotFoundError:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
-        try:
-            with open(handle, "wb") as file:  # noqa: PTH123 - a handle has no path to open
-                yield file, Path(name)
-                file.flush()
-                if self.durable:
-                    os.fsync(handle)
-        except BaseException as error:
-            Path(name).unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise StorageError(
-                    f"an object could not be stored in {self.folder}: {error.strerror}",
-                    hint="make room on the disk and try again; nothing was half written",
-                ) from error
-            raise
+        with self._refusals():
+            try:
+                handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
+            except FileNotFoundError:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(dir=self.folder, prefix=".incoming-")
+            try:
+                with open(handle, "wb") as file:  # noqa: PTH123 - a handle has no path to open
+                    yield file, Path(name)
+                    file.flush()
+                    if self.durable:
+                        os.fsync(handle)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
 
     def _admit(self, incoming: Path, digest: str) -> None:
         """Give a whole file its name. Another writer may have been faster: the content is the same."""
-        incoming.chmod(0o444)
         target = self.path(digest)
+        with self._refusals():
+            try:
+                incoming.chmod(0o444)
+                target.parent.mkdir(exist_ok=True)
+                incoming.replace(target)
+            except BaseException:
+                incoming.unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Raise our error for what the disk refuses."""
         try:
-            incoming.replace(target)
-        except FileNotFoundError:
-            target.parent.mkdir(exist_ok=True)
-            incoming.replace(target)
+            yield
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"an object could not be stored in {self.folder}: {error.strerror}",
+                hint="make room on the disk and try again; nothing was half written",
+            ) from error

@@ -118,12 +118,12 @@ class TableReader:
         if version is not None and timestamp is not None:
             raise InvalidInputError("both a version and a timestamp were given", hint="give one of them")
         if timestamp is not None:
-            version = version_at(timestamp, self._times(), uri=self.uri)
+            version = self.version_at(timestamp)
         elif version is None:
             version = self.at
         if version is None:
             return self._load(None)
-        if self._has_commit(version):
+        if self.has_commit(version):
             try:
                 return self._load(version)
             except LakemarkError as error:
@@ -133,11 +133,8 @@ class TableReader:
 
     def _load_old(self, version: int) -> DeltaTable:
         """Open a version whose commit the log does not have: from a checkpoint, if at all."""
-        latest = self._load(None)
-        newest = latest.version()
-        if version == newest:
-            return latest
-        if not 0 <= version < newest:  # asked for version 10**12, deltalake would look for all those before it
+        newest = self.newest()
+        if not 0 <= version <= newest:  # asked for version 10**12, deltalake would look for all those before it
             raise self._no_version(version, newest)
         try:
             return self._load(version)
@@ -156,11 +153,30 @@ class TableReader:
                 raise
             raise named from error.__cause__
 
-    def _has_commit(self, version: int) -> bool:
+    def newest(self) -> int:
+        """Return the number of the latest version, whatever `at` is; that is no read of it."""
+        return self._load(None).version()
+
+    def has_commit(self, version: int) -> bool:
         """Return True if the log has the commit of a version, which takes one look and not the reading of the log."""
         if not 0 <= version < 10**20:
             return False
         return TableFiles(self.uri).exists(f"_delta_log/{version:020}.json")
+
+    def version_at(self, timestamp: datetime | str) -> int:
+        """Return the number of the version that was the latest at a time; that is no read of it.
+
+        Parameters
+        ----------
+        timestamp : datetime or str
+            An aware datetime, or RFC 3339 text with its offset.
+
+        Raises
+        ------
+        NotFoundError
+            For a time before the first commit that the log has, or in the future.
+        """
+        return version_at(timestamp, self._times(), uri=self.uri)
 
     def manifest(self, *, version: int | None = None) -> Manifest:
         """Return the manifest of a version: what a pin needs."""
@@ -308,7 +324,7 @@ class TableReader:
                 hint="give the smaller one first",
             )
         first = last if from_version == last.version() else self.open(version=from_version)
-        if not self._has_commit(from_version):
+        if not self.has_commit(from_version):
             raise NotFoundError(
                 f"the log of {self.uri} has no commit {from_version} any more, though the version can be opened",
                 hint="lakemark tables diff compares two versions",
@@ -376,8 +392,9 @@ class TableReader:
             How many at most.
         """
         table, at = self._load(None), self.at  # opened at an older version, `deltalake` misnumbers the commits
+        newer = 0 if at is None else max(table.version() - at, 0)
         with translated(self.uri):
-            records = read_records(table, limit=limit if at is None else None)
+            records = read_records(table, limit=None if limit is None else limit + newer)
         return [record for record in records if at is None or record.version <= at][:limit]
 
     def _times(self) -> list[tuple[int, int]]:

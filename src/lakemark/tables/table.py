@@ -254,6 +254,9 @@ class Table(TableReader):
     ) -> int:
         """Make an older version the latest, by a new commit, and return the number of that.
 
+        Columns, constraints and properties are those of the older version again, but for the properties that keep old
+        versions readable (`PROPERTIES`): where it lacks them, a second commit sets them.
+
         Parameters
         ----------
         version : int, optional

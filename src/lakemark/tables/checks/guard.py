@@ -7,7 +7,7 @@ at the same moment do not see each other's rows: that a key is unique then holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class _Write:
     opened: DeltaTable
     schema: pa.Schema
     replaces: bool
-    where: str | None
+    kept: Callable[[], pa.RecordBatchReader] | None
     on: Sequence[str]
 
 
@@ -61,7 +61,7 @@ def admit(
     rows: pa.RecordBatchReader,
     *,
     replaces: bool,
-    where: str | None = None,
+    kept: Callable[[], pa.RecordBatchReader] | None = None,
     on: Sequence[str] = (),
     whole: bool = True,
 ) -> Admitted:
@@ -75,8 +75,8 @@ def admit(
         The rows that will be written.
     replaces : bool
         True if they replace all rows of the table.
-    where : str, optional
-        They replace the rows for which this holds, in SQL.
+    kept : callable, optional
+        Returns the rows of the table that stay, where neither all do nor `replaces` or `on` tells.
     on : sequence of str, optional
         They replace the rows that have the same values in these columns.
     whole : bool, default True
@@ -97,7 +97,7 @@ def admit(
     engine = Engine()
     try:
         path = add_rows(engine, _STAGED, rows)
-        results = _ask(engine, checks, _Write(opened, rows.schema, replaces=replaces, where=where, on=on))
+        results = _ask(engine, checks, _Write(opened, rows.schema, replaces=replaces, kept=kept, on=on))
         _refuse(results, location(opened.table_uri))
     except BaseException:
         engine.close()
@@ -119,7 +119,10 @@ def _ask(engine: Engine, checks: Sequence[Check], change: _Write) -> list[CheckR
     if change.replaces or all(map(is_on_rows, checks)):
         engine.seal()
         return evaluate(engine, checks, Rows(_NEW, _NEW, schema))
-    add_version(engine, _OLD, opened)
+    if change.kept is None:
+        add_version(engine, _OLD, opened)
+    else:
+        add_rows(engine, _OLD, change.kept())
     kept = f"SELECT * FROM {quoted(_OLD)} AS a{_kept(change)}"  # noqa: S608 -- quoted
     engine.add_query(_ALL, f"FROM {quoted(_NEW)} UNION ALL BY NAME ({kept})")
     engine.seal()
@@ -127,9 +130,7 @@ def _ask(engine: Engine, checks: Sequence[Check], change: _Write) -> list[CheckR
 
 
 def _kept(change: _Write) -> str:
-    """Return the condition for the rows that stay."""
-    if change.where is not None:
-        return f" WHERE ({change.where}) IS NOT TRUE"
+    """Return the condition for the old rows that stay."""
     if change.on:
         same = " AND ".join(f"a.{quoted(name)} = b.{quoted(name)}" for name in change.on)
         return f" WHERE NOT EXISTS (FROM {quoted(_NEW)} AS b WHERE {same})"

@@ -12,7 +12,7 @@ from lakemark.tables.checks.evaluation import Rows, check_columns, evaluate
 from lakemark.tables.checks.results import CheckResult, parse_results
 from lakemark.tables.checks.rules import PROPERTY, Check, Severity, parse_checks, write_checks
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.log.manifest import location
 from lakemark.tables.queries.engine import Engine
 from lakemark.tables.queries.views import add_version
@@ -99,7 +99,8 @@ def add_check(table: TableReader, check: Check, *, verify: bool = True) -> int:
                 "\n".join([f"{table.uri} breaks check {check.name!r} as it is: {result.detail}", *shown]),
                 hint="--severity warning flags rows instead, --no-verify asks only what is written from now on",
             )
-    return _declare(opened, [*checks, check], f"add check {check.name}")
+    # alone: else rows that came since would live on, and nobody has asked them
+    return _declare(opened, [*checks, check], f"add check {check.name}", alone=True)
 
 
 def drop_check(table: TableReader, name: str) -> int:
@@ -140,11 +141,12 @@ def commit_results(table: TableReader, version: int) -> tuple[CheckResult, ...]:
     return () if text is None else parse_results(str(text))
 
 
-def _declare(opened: DeltaTable, checks: Sequence[Check], message: str) -> int:
+def _declare(opened: DeltaTable, checks: Sequence[Check], message: str, *, alone: bool = False) -> int:
     with translated(location(opened.table_uri)):
         opened.alter.set_table_properties(
             {PROPERTY: write_checks(checks)},
             raise_if_not_exists=False,
-            commit_properties=Commit(message=message).properties(),
+            commit_properties=commit_properties(Commit(message=message), alone=alone),
+            post_commithook_properties=KEEP_LOG,
         )
     return opened.version()

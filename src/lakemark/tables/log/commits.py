@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from deltalake import CommitProperties, DeltaTable
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 from lakemark._base.errors import NotFoundError
 from lakemark._base.writer import current_writer
 from lakemark.tables.log.files import TableFiles
 from lakemark.tables.log.manifest import local_folder
 
-__all__ = ["Commit", "CommitRecord", "read_record", "read_records"]
+__all__ = ["KEEP_LOG", "Commit", "CommitRecord", "commit_properties", "read_record", "read_records"]
+
+KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+"""For every commit of ours: else `deltalake` deletes the commits of a table that nobody has protected."""
 
 _RUN_ID, _NODE, _MESSAGE = "lakemark.run_id", "lakemark.node", "lakemark.message"
 _WRITTEN = ("num_added_rows", "numOutputRows", "num_output_rows", "numTargetRowsInserted")
@@ -48,6 +51,29 @@ class Commit:
         writer = current_writer()
         said = {_RUN_ID: self.run_id or writer.run_id, _NODE: self.node or writer.node, _MESSAGE: self.message}
         return CommitProperties(custom_metadata={name: value for name, value in said.items() if value is not None})
+
+
+def commit_properties(
+    commit: Commit | None, *, metadata: Mapping[str, str] | None = None, alone: bool = False
+) -> CommitProperties:
+    """Return what `deltalake` is told about a commit.
+
+    Parameters
+    ----------
+    commit : Commit, optional
+        What the history shall say.
+    metadata : mapping of str to str, optional
+        More entries of the commit.
+    alone : bool, default False
+        Lose the race whenever anybody has committed since the table was opened. Without it `deltalake` looks whether
+        the two changes get along, and lets rows live that were appended since.
+    """
+    properties = (commit or Commit()).properties()
+    if metadata:
+        properties.custom_metadata = {**(properties.custom_metadata or {}), **metadata}
+    if alone:
+        properties.max_commit_retries = 0
+    return properties
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ READABLE = frozenset(
         "typeWidening-preview",
         "v2Checkpoint",
         "vacuumProtocolCheck",
+        "variantType",  # of tables without such a column: `deltalake` adds it to any that it upgrades
     }
 )
 """The reader features that are read right; what is not listed is refused."""

@@ -11,7 +11,7 @@ import re
 import shutil
 import stat as modes
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundErro
 from lakemark._base.files import write_atomic
 from lakemark.tables.log.manifest import local_folder, location
 
-__all__ = ["StoredFile", "TableFiles"]
+__all__ = ["StoredFile", "TableFiles", "tables_below"]
 
 _PIECE = 1 << 22
 
@@ -51,6 +51,22 @@ class StoredFile:
     path: str
     size: int
     modified_ms: int
+
+
+def tables_below(paths: Iterable[str]) -> frozenset[str]:
+    """Return the folders inside a table that are tables of their own.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The files in the outer table's folder, relative to it.
+
+    Examples
+    --------
+    >>> tables_below(["_delta_log/0.json", "part-1.parquet", "b/_delta_log/0.json"])
+    frozenset({'b'})
+    """
+    return frozenset(path.partition("/_delta_log/")[0] for path in paths if "/_delta_log/" in path)
 
 
 class TableFiles:

@@ -122,7 +122,7 @@ def known_head(manifest: Manifest, *, table_id: str) -> list[Json]:
     table_id : str
         The id of the new table.
     """
-    configuration: dict[str, str] = {}
+    configuration = dict(manifest.properties)
     features = []
     if '"timestamp_ntz"' in manifest.schema_json:
         features.append(_NTZ)

@@ -54,6 +54,9 @@ class _Metadata(Protocol):
     @property
     def partition_columns(self) -> Sequence[str]: ...
 
+    @property
+    def configuration(self) -> Mapping[str, str]: ...
+
 
 class _Schema(Protocol):
     def to_json(self) -> str: ...
@@ -142,6 +145,8 @@ class Manifest:
         Their names.
     entries : tuple of ManifestFile
         The files, sorted by path.
+    properties : mapping of str to str
+        Those of the table that are Lakemark's own: by them rows are ordered and checked. Not part of the identity.
     """
 
     uri: str
@@ -150,6 +155,7 @@ class Manifest:
     schema_json: str
     partition_columns: tuple[str, ...]
     entries: tuple[ManifestFile, ...] = field(repr=False)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def files(self) -> int:
@@ -180,8 +186,10 @@ class Manifest:
 
     def to_json(self) -> builtins.bytes:
         """Return the manifest in its stored form."""
+        own: Json = {"properties": dict(self.properties)} if self.properties else {}
         return _canonical(
             {
+                **cast("dict[str, Json]", own),
                 "format": FORMAT,
                 "uri": self.uri,
                 "table_id": self.table_id,
@@ -229,6 +237,7 @@ def observe(table: DeltaTableLike) -> Manifest:
         schema_json=cast("_Schema", table.schema()).to_json(),
         partition_columns=tuple(metadata.partition_columns),
         entries=_entries(actions, removed),
+        properties={name: value for name, value in metadata.configuration.items() if name.startswith(_OWN)},
     )
 
 
@@ -260,6 +269,7 @@ def parse(manifest_json: bytes | str) -> Manifest:
                 )
                 for entry in data["files"]
             ),
+            properties=data.get("properties", {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"not a manifest: {error!r}") from error
@@ -317,6 +327,7 @@ def _entries(actions: _Actions, removed: Mapping[str, DeletionVector]) -> tuple[
     return tuple(sorted(entries, key=lambda entry: entry.path))
 
 
+_OWN = "lakemark."
 _WANTED = ("path", "size_bytes", "modification_time", "partition", "num_records")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -304,18 +305,28 @@ class Catalog:
         record = self.record(name)
         files = self._files(record) if delete_files else ()
         if not dry_run:
-            self.store.remove(key_of(record))
-            delete_table(record.uri, [file.path for file in files])
+
+            def forget() -> None:
+                self.store.remove(key_of(record))
+
+            if files:
+                delete_table(record.uri, check=partial(self._check_unneeded, record), forget=forget)
+            else:
+                forget()
         return Dropped(record, len(files), sum(file.size for file in files))
 
     def _files(self, record: CatalogRecord) -> Sequence[StoredFile]:
         """Return the files of a table that nothing needs; none where there is no table any more."""
-        check_unneeded(record, known=self.store.list(), pins=self.tags.pins.list(), in_use=self._in_use())
+        files = TableFiles(record.uri)
+        self._check_unneeded(record, files)
         try:
             self._open(record)
         except NotFoundError:
             return ()
-        return [*TableFiles(record.uri).list()]
+        return [*files.list()]
+
+    def _check_unneeded(self, record: CatalogRecord, files: TableFiles) -> None:
+        check_unneeded(record, known=self.store.list(), pins=self.tags.pins.list(), in_use=self._in_use(), files=files)
 
     def _at(self, table: Table, at: int | str | None) -> Table:
         if at is None:

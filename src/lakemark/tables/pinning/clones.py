@@ -93,8 +93,10 @@ def clone(source: TableReader, destination: str | Path, *, shallow: bool = True)
     return Table(place)
 
 
-def rebuild(manifest_json: bytes | str, destination: Path, *, folder: str | Path | None = None) -> None:
-    """Make a Delta table of one version, version 0 there, from the files that a manifest names.
+def rebuild(
+    manifest_json: bytes | str, destination: Path, *, folder: str | Path | None = None, numbered: bool = False
+) -> None:
+    """Make a Delta table of one version from the files that a manifest names.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def rebuild(manifest_json: bytes | str, destination: Path, *, folder: str | Path
         Where the table shall be; must not exist, or be empty.
     folder : str or Path, optional
         Where the table is now, if it was moved since.
+    numbered : bool, default False
+        Give the version the number that it had; without it, 0.
 
     Raises
     ------
@@ -114,12 +118,14 @@ def rebuild(manifest_json: bytes | str, destination: Path, *, folder: str | Path
 
     Notes
     -----
-    Needs no log of the original, and keeps its id and schema, not its properties. Files are hard links where the file
-    system allows it, else copies, so they outlive a vacuum of the original. The table appears in one step.
+    Needs no log of the original, and keeps its id and schema, and of its properties those of Lakemark. Files are hard
+    links where the file system allows it, else copies, so they outlive a vacuum of the original. The table appears in
+    one step.
     """
     manifest = parse(manifest_json)
     head = known_head(manifest, table_id=manifest.table_id)
-    _make(manifest, Places(str(folder or manifest.uri)), str(destination), head=head, shallow=True)
+    version = manifest.version if numbered else 0
+    _make(manifest, Places(str(folder or manifest.uri)), str(destination), head=head, shallow=True, version=version)
 
 
 def clone_pinned(
@@ -143,7 +149,7 @@ def clone_pinned(
 
     Notes
     -----
-    A manifest knows the schema and the partitions, so properties and constraints do not come along.
+    A manifest knows the schema, the partitions and Lakemark's own properties; others and constraints do not come along.
     """
     manifest = parse(manifest_json)
     place = location(str(destination))
@@ -161,6 +167,7 @@ def _make(
     head: Sequence[Json],
     shallow: bool,
     statistics: Mapping[str, Mapping[str, Json]] | None = None,
+    version: int = 0,
 ) -> None:
     """Bring the files over, then say so in a log; without statistics, the number of rows is read from each file."""
     _check_vectors(manifest)
@@ -185,7 +192,7 @@ def _make(
     log = ("\n".join(lines) + "\n").encode()
     folder = local_folder(destination)
     if folder is not None:
-        LocalDestination(folder).make(needed, places, log, shallow=shallow)
+        LocalDestination(folder).make(needed, places, log, shallow=shallow, version=version)
     else:
         RemoteDestination(location(destination)).make(needed, places, log)
 

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from deltalake import DeltaTable
+
 from lakemark._base.errors import ConflictError, NotFoundError, StorageError
 from lakemark._base.files import write_atomic
+from lakemark.tables.failures import translated
 from lakemark.tables.log.files import TableFiles
 from lakemark.tables.log.pieces import Piece, Places, target_of
 
@@ -36,7 +39,7 @@ class LocalDestination:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def make(self, needed: Sequence[Piece], places: Places, log: bytes, *, shallow: bool) -> None:
+    def make(self, needed: Sequence[Piece], places: Places, log: bytes, *, shallow: bool, version: int = 0) -> None:
         """Make the table: its files, its log, and then its name.
 
         Parameters
@@ -49,10 +52,17 @@ class LocalDestination:
             The first commit.
         shallow : bool
             Link instead of copying, where the file system allows it.
+        version : int, default 0
+            The number that the log begins with.
         """
         with self.scratch() as scratch:
             bring(needed, places, scratch, shallow=shallow)
-            write_atomic(scratch / _LOG, log)
+            try:
+                write_atomic(scratch / _LOG, log)
+            except OSError as error:
+                raise _not_written(scratch / _LOG, error) from error
+            if version:
+                _begin_log_at(version, scratch)
             self.publish(scratch)
 
     @contextmanager
@@ -156,6 +166,16 @@ class RemoteDestination:
         self.files.delete(_UNDER_WAY)
 
 
+def _begin_log_at(version: int, folder: Path) -> None:
+    """Give the only version of a table another number: a log may begin with a checkpoint, without what was before."""
+    log = folder / "_delta_log"
+    with translated(str(folder)):
+        DeltaTable(folder).create_checkpoint()
+    for kind in ("json", "checkpoint.parquet"):
+        (log / f"{0:020}.{kind}").rename(log / f"{version:020}.{kind}")
+    (log / "_last_checkpoint").unlink()  # it names the old number, and is not needed
+
+
 def bring(needed: Sequence[Piece], places: Places, folder: Path, *, shallow: bool) -> None:
     """Link or copy the files of a version into a folder.
 
@@ -176,7 +196,7 @@ def bring(needed: Sequence[Piece], places: Places, folder: Path, *, shallow: boo
         except (NotFoundError, FileNotFoundError) as error:
             raise StorageError(f"{piece.name} was deleted meanwhile", hint="pin the version first") from error
         except OSError as error:
-            raise StorageError(f"{target} cannot be written: {error.strerror}", hint="nothing was made") from error
+            raise _not_written(target, error) from error
         if not piece.fits(size):
             raise StorageError(f"{piece.name} has {size} bytes, not {piece.size}")
 
@@ -210,6 +230,10 @@ def _in_parallel(work: Callable[[Piece], None], needed: Sequence[Piece]) -> None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _not_written(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be written: {error.strerror}", hint="nothing was made")
 
 
 def _is_same(path: Path, handle: int) -> bool:

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 
 from lakemark._base.errors import LakemarkError
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit
 from lakemark.tables.reading import TableReader
-from lakemark.tables.table import Table
-from lakemark.tables.writes.properties import PROPERTIES
+from lakemark.tables.writes.properties import PROTECTION
 
-__all__ = ["is_protected", "protect", "weak_properties"]
+__all__ = ["CLEANUP", "is_protected", "protect", "weak_properties"]
+
+CLEANUP = "delta.enableExpiredLogCleanup"
+"""The property without which the log is cleaned whenever somebody writes."""
 
 _UNITS = {
     "nanosecond": 1e-9,
@@ -30,7 +32,6 @@ _UNITS = {
     "week": 7 * 86_400.0,
 }
 _PART = re.compile(r"(-?\d+(?:\.\d+)?) *([a-z]+?)s?\b")
-_CLEANUP = "delta.enableExpiredLogCleanup"
 
 
 def weak_properties(configuration: Mapping[str, str]) -> Mapping[str, str]:
@@ -46,7 +47,7 @@ def weak_properties(configuration: Mapping[str, str]) -> Mapping[str, str]:
     >>> sorted(weak_properties({"delta.logRetentionDuration": "interval 6000 days"}))
     ['delta.deletedFileRetentionDuration', 'delta.enableExpiredLogCleanup']
     """
-    return {name: wanted for name, wanted in PROPERTIES.items() if _is_weaker(name, configuration.get(name), wanted)}
+    return {name: wanted for name, wanted in PROTECTION.items() if _is_weaker(name, configuration.get(name), wanted)}
 
 
 def is_protected(table: TableReader) -> bool:
@@ -54,12 +55,12 @@ def is_protected(table: TableReader) -> bool:
     return not weak_properties(_configuration(table))
 
 
-def protect(table: Table, *, commit: Commit | None = None) -> bool:
+def protect(table: TableReader, *, commit: Commit | None = None) -> bool:
     """Set the properties that keep a table's versions readable in other engines, where they are weaker.
 
     Parameters
     ----------
-    table : Table
+    table : TableReader
         The table.
     commit : Commit, optional
         What the history shall say.
@@ -79,9 +80,9 @@ def protect(table: Table, *, commit: Commit | None = None) -> bool:
     >>> import tempfile
     >>> import pyarrow as pa
     >>> from deltalake import write_deltalake
-    >>> folder = tempfile.mkdtemp()
-    >>> write_deltalake(folder, pa.table({"x": [1]}))
-    >>> protect(Table(folder)), protect(Table(folder))
+    >>> table = TableReader(tempfile.mkdtemp())
+    >>> write_deltalake(table.uri, pa.table({"x": [1]}))
+    >>> protect(table), protect(table)
     (True, False)
     """
     opened = table.open()
@@ -91,7 +92,9 @@ def protect(table: Table, *, commit: Commit | None = None) -> bool:
     said = commit or Commit(message="keep old versions readable")
     try:
         with translated(table.uri):
-            opened.alter.set_table_properties(dict(weak), commit_properties=said.properties())
+            opened.alter.set_table_properties(
+                dict(weak), commit_properties=said.properties(), post_commithook_properties=KEEP_LOG
+            )
     except LakemarkError:
         if is_protected(table):  # somebody else did the same
             return False
@@ -106,7 +109,7 @@ def _configuration(table: TableReader) -> Mapping[str, str]:
 def _is_weaker(name: str, found: str | None, wanted: str) -> bool:
     if found is None:
         return True
-    if name == _CLEANUP:
+    if name == CLEANUP:
         return found.strip().lower() != wanted
     return _seconds(found) < _seconds(wanted)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, StorageError, nearest
 from lakemark.storage.objects import ObjectStore
 from lakemark.tables.log.manifest import parse
-from lakemark.tables.pinning.pins import PinStore, hold, let_go
+from lakemark.tables.pinning.pins import PinRecord, PinStore, hold, let_go
 from lakemark.tables.reading import TableReader
 
 __all__ = ["TagRecord", "TagStore", "Tags", "tag_holder"]
@@ -195,7 +195,7 @@ class Tags:
         """
         if not reason.strip():
             raise InvalidInputError(f"untagging {name!r} needs a reason", hint="--reason TEXT")
-        record = self._find_left(table, name) or self._find(table, name)
+        record = self._find_left(table, name) or self._find_pin(table, name) or self._find(table, name)
         self.store.remove(record.table_id, name)
         self._release(record.table_id, name, keep=None, reason=reason)
         return record.version
@@ -246,6 +246,13 @@ class Tags:
             return None
         left = [record for record in self.store.list() if record.tag == name and record.table_uri == table.uri]
         return max(left, key=lambda record: record.created_ms, default=None)
+
+    def _find_pin(self, table: TableReader, name: str) -> PinRecord | None:
+        """Return the pin that is left of a tag which was taken away by somebody who came no further."""
+        if not table.exists() or self.store.get(_table_id(table), name) is not None:
+            return None
+        this = (_table_id(table), tag_holder(name))
+        return next((pin for pin in self.pins.list() if (pin.table_id, pin.holder) == this), None)
 
     def _no_tag(self, table: TableReader, table_id: str, name: str) -> NotFoundError:
         names = [record.tag for record in self.store.list(table_id)]

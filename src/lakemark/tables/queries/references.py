@@ -26,7 +26,8 @@ __all__ = ["Query", "Reference", "Rewritten", "parse_query"]
 
 _READING = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 _NOT_READING = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Command, exp.Into)
-_BEGINNINGS = ("SELECT", "FROM", "WITH", "VALUES", "TABLE", "(")
+_WITHOUT_NAMES = (exp.Columns, exp.Pivot, exp.PositionalColumn)
+_BEGINNINGS = ("SELECT", "FROM", "WITH", "VALUES", "(")
 _BOUND = "write one SELECT, WITH or VALUES; tables are changed by lakemark tables append, overwrite, create"
 _CLAUSE = re.compile(r"(?:FOR\s+)?(VERSION|TIMESTAMP)", re.IGNORECASE)
 _PART = re.compile(r"[\w-]+(@[\w.-]+)?")
@@ -335,12 +336,14 @@ def _is_step(table: exp.Table) -> bool:
 
 
 def _columns_of(statement: exp.Expression, tables: Sequence[Reference]) -> frozenset[str] | None:
-    """Return every name in a query, or None where it takes columns without naming them: `*`, a whole row, a pivot."""
+    """Return every name in a query, or None where it takes columns without naming them: `*`, a whole row, by place."""
     rows = {(table.alias or _last_name(table.name)).casefold() for table in tables}
     for node in statement.walk():
         if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
             return None
-        if isinstance(node, exp.Columns | exp.Pivot) or (isinstance(node, exp.Column) and node.name.casefold() in rows):
+        if isinstance(node, _WITHOUT_NAMES) or (isinstance(node, exp.Column) and node.name.casefold() in rows):
+            return None
+        if isinstance(node, exp.Table) and node.alias_column_names:  # FROM orders AS o(first, second)
             return None
         if isinstance(node, exp.Join) and "NATURAL" in str(node.method).upper():
             return None

@@ -107,7 +107,10 @@ class DataFile:
         return all(row.filter(condition.expression).num_rows for condition in said if condition.columns)
 
     def _groups(self, request: Request, physical: pa.Schema, metadata: pq.FileMetaData) -> list[int]:
-        """Return the row groups that may have rows that match, by the bounds that the file keeps of its columns."""
+        """Return the row groups that may have rows that match, by the bounds that the file keeps of its columns.
+
+        The bounds of floats leave NaN out, so these say nothing of what is above or not below a number.
+        """
         every = list(range(metadata.num_row_groups))
         if request.predicate is None or request.naming is not Naming.PLAIN:
             return every
@@ -117,7 +120,9 @@ class DataFile:
             for condition in request.predicate.conditions
             if condition.columns
             and all(
-                name in physical.names and physical.field(name).type == table.field(name).type
+                name in physical.names
+                and physical.field(name).type == table.field(name).type
+                and not pa.types.is_floating(table.field(name).type)
                 for name in condition.columns
             )
             and not condition.columns & self.constants.keys()

@@ -110,13 +110,14 @@ def _files(table: DeltaTable, entries: Iterable[ManifestFile], schema: pa.Schema
     """Return the files in the order of writing, each with the values of its partition and its deleted rows."""
     ordered = sorted(entries, key=lambda entry: (entry.modification_time, entry.path))
     masks = _masks(table)
+    folder = local_folder(table.table_uri)  # once: it looks at each part of the path
     stores: dict[str, fs.FileSystem] = {}
     files = []
     for entry in ordered:
-        keep = masks.get(_address(entry, table.table_uri))
+        keep = masks.get(_address(entry, table.table_uri, folder=folder)) if masks else None
         if keep is None and entry.deletion_vector is not None and entry.deletion_vector.cardinality:
             raise StorageError(f"the deletion vector of {entry.path} was not read")
-        path, filesystem = locate(entry.path, table.table_uri, stores=stores)
+        path, filesystem = _locate(entry.path, table.table_uri, folder=folder, stores=stores)
         files.append(DataFile(path, filesystem, constants(entry.partition_values, schema), keep))
     return files
 
@@ -133,7 +134,12 @@ def locate(path: str, table_uri: str, *, stores: dict[str, fs.FileSystem]) -> tu
     stores : dict of str to pyarrow.fs.FileSystem
         The file systems that are open, by their root; what is opened comes into it.
     """
-    folder = local_folder(table_uri)
+    return _locate(path, table_uri, folder=local_folder(table_uri), stores=stores)
+
+
+def _locate(
+    path: str, table_uri: str, *, folder: Path | None, stores: dict[str, fs.FileSystem]
+) -> tuple[str, fs.FileSystem]:
     if path.startswith("file:") or (folder is not None and "://" not in path):
         entry = ManifestFile(path, 0, {}, 0)
         return str(entry.locate(folder or Path())), stores.setdefault("", fs.LocalFileSystem())
@@ -157,9 +163,8 @@ def _masks(table: DeltaTable) -> Mapping[str, pa.BooleanArray]:
     return masks
 
 
-def _address(entry: ManifestFile, table_uri: str) -> str:
+def _address(entry: ManifestFile, table_uri: str, *, folder: Path | None) -> str:
     """Return the address of a file as the engine writes it, decoded."""
-    folder = local_folder(table_uri)
     if "://" in entry.path:
         return unquote(entry.path)
     if folder is not None or entry.path.startswith("file:"):

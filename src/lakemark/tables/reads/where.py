@@ -2,12 +2,15 @@
 
 Words: comparisons (`=`, `<>`, `<`, `<=`, `>`, `>=`) of a column with a value or another column, `between`, `in`,
 `is null`, `and`, `or`, `not`, and boolean columns. SQL's logic holds: what is compared with null is neither true nor
-false, and only rows for which the whole is true are kept. NaN is not equal to, above or below any number.
+false, and only rows for which the whole is true are kept. NaN is above all numbers and equal to itself, as in DuckDB
+and Spark, and for `delete` and `update`.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -25,15 +28,16 @@ from lakemark.tables.reads.predicates import Condition, Predicate
 __all__ = ["parse"]
 
 _Value: TypeAlias = bool | int | str | Decimal
+
 _Compare: TypeAlias = Callable[[pc.Expression, pc.Expression], pc.Expression]
 
 _COMPARISONS: dict[type[exp.Expr], _Compare] = {
-    exp.EQ: lambda left, right: left == right,
-    exp.NEQ: lambda left, right: left != right,
-    exp.LT: lambda left, right: left < right,
-    exp.LTE: lambda left, right: left <= right,
-    exp.GT: lambda left, right: left > right,
-    exp.GTE: lambda left, right: left >= right,
+    exp.EQ: operator.eq,
+    exp.NEQ: operator.ne,
+    exp.LT: operator.lt,
+    exp.LTE: operator.le,
+    exp.GT: operator.gt,
+    exp.GTE: operator.ge,
 }
 _ALLOWED = "comparisons of columns and values with and, or, not, in, between, is null"
 
@@ -111,20 +115,33 @@ class _Builder:
             case exp.Is() if isinstance(node.expression, exp.Null):
                 return self._column(node.this).is_null()
             case exp.Between():
-                low, high = (self._operand(node.args[key], beside=node.this) for key in ("low", "high"))
-                column = self._operand(node.this, beside=node.this)
-                return (column >= low) & (column <= high)
+                low, high = node.args["low"], node.args["high"]
+                return self._compared(operator.ge, node.this, low) & self._compared(operator.le, node.this, high)
             case exp.In() if node.expressions and not node.args.get("query"):
                 return self._membership(node)
         compare = _COMPARISONS.get(type(node))
         if compare is None:
             raise self._refused(node)
-        left, right = node.this, node.expression
-        return compare(self._operand(left, beside=right), self._operand(right, beside=left))
+        return self._compared(compare, node.this, node.expression)
+
+    def _compared(self, compare: _Compare, left: exp.Expr, right: exp.Expr) -> pc.Expression:
+        found = compare(self._operand(left, beside=right), self._operand(right, beside=left))
+        if not (self._is_float(left) or self._is_float(right)):
+            return found
+        one, other = (
+            pc.is_nan(self._column(side)) if self._is_float(side) else pc.scalar(value=False) for side in (left, right)
+        )
+        return pc.if_else(one | other, compare(one, other), found)  # as truths: NaN is above what is not
+
+    def _is_float(self, node: exp.Expr) -> bool:
+        node = node.unnest()
+        return isinstance(node, exp.Column) and bool(pa.types.is_floating(self._field(node).type))
 
     def _membership(self, node: exp.In) -> pc.Expression:
         field = self._field(node.this)
         found = [_scalar(self._value(item), field, self.text, exact=True).as_py() for item in node.expressions]
+        if pa.types.is_floating(field.type) and 0 in found:
+            found = [*found, 0.0, -0.0]  # equal, but two values to Arrow's hash
         values = pa.array(found, field.type)
         column = pc.field(field.name)
         unknown = column.is_null() & pc.scalar(pa.scalar(None, pa.bool_()))  # null is in no list, and not out of one
@@ -150,7 +167,9 @@ class _Builder:
                 return bool(node.this)
             case exp.Neg():
                 inner = self._value(node.this)
-                if isinstance(inner, int | Decimal) and not isinstance(inner, bool):
+                if isinstance(inner, Decimal):
+                    return inner.copy_negate()  # `-` rounds to 28 digits
+                if isinstance(inner, int) and not isinstance(inner, bool):
                     return -inner
             case exp.Cast() if isinstance(node.this, exp.Literal) and node.this.is_string:
                 return str(node.this.this)  # date '2013-06-24': the column says what it is
@@ -217,7 +236,11 @@ def _typed(value: _Value, kind: pa.DataType) -> pa.Scalar:
         return pa.scalar(float(value))
     if pa.types.is_integer(kind) and value == int(value):
         return pa.scalar(int(value))
-    return pa.scalar(Decimal(value))
+    found = pa.scalar(Decimal(value))
+    if pa.types.is_decimal(kind):
+        with suppress(pa.ArrowInvalid):  # a value that the column cannot have still compares with those it has
+            return found.cast(kind)
+    return found
 
 
 def _from_text(value: str, kind: pa.DataType, *, numeric: bool) -> pa.Scalar:

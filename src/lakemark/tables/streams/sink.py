@@ -10,7 +10,7 @@ from deltalake import DeltaTable, Transaction, write_deltalake
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.streams.batches import Batch, Delivery, Pending
 from lakemark.tables.streams.offsets import Position
 from lakemark.tables.streams.positions import COMMIT_KEY, Positions, QueryRecord
@@ -145,13 +145,14 @@ class TableSink:
         stream, merges = self._shaped(batch.reader(), sink)
         try:
             admitted = admit(sink, Guarded(stream.reader()))
-            properties = Commit(message=f"batch {batch.batch_id} of stream {self._name}").properties()
+            properties = commit_properties(
+                Commit(message=f"batch {batch.batch_id} of stream {self._name}"),
+                metadata={
+                    **admitted.metadata,
+                    COMMIT_KEY: self._positions.said(record, start=batch.plan.start.to_json()),
+                },
+            )
             properties.app_transactions = [Transaction(self._positions.application, batch.batch_id)]
-            properties.custom_metadata = {
-                **(properties.custom_metadata or {}),
-                **admitted.metadata,
-                COMMIT_KEY: self._positions.said(record, start=batch.plan.start.to_json()),
-            }
             with explained(sink):
                 write_deltalake(
                     sink,
@@ -159,6 +160,7 @@ class TableSink:
                     mode="append",
                     schema_mode="merge" if merges else None,
                     commit_properties=properties,
+                    post_commithook_properties=KEEP_LOG,
                 )
         except LakemarkError:
             if stream.failure is not None:

@@ -7,6 +7,9 @@ So whoever compacts comes in through `compacting`:
 - on a local file system, behind a lock on a file in the table, which ends with the process that holds it;
 - elsewhere behind a commit that sets a property of the table. Delta refuses whatever began before such a commit and
   ends after it, so of two that marked the table, the one that marked it first is refused, or was done before.
+
+`deltalake` cleans the log with every compaction if the table's properties allow it, whatever it is told, so such a
+table is protected first, by a commit of its own (`lakemark.tables.pinning.protection`).
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from deltalake import DeltaTable
 
 from lakemark._base.errors import ConflictError
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import Commit
+from lakemark.tables.log.commits import KEEP_LOG, Commit
 from lakemark.tables.log.manifest import local_folder
+from lakemark.tables.pinning.protection import CLEANUP, protect, weak_properties
 from lakemark.tables.reading import TableReader
 
 __all__ = ["compact_small_files", "compacting"]
@@ -37,8 +41,10 @@ def compacting(table: TableReader) -> Iterator[DeltaTable | None]:
     Parameters
     ----------
     table : TableReader
-        The table.
+        The table; it is protected first where its log would be cleaned.
     """
+    if CLEANUP in weak_properties(table.open().metadata().configuration):
+        protect(table, commit=Commit(message="keep old versions readable, before a compaction"))
     folder = local_folder(table.uri)
     if folder is None:
         yield _marked(table)
@@ -93,7 +99,12 @@ def _marked(table: TableReader) -> DeltaTable | None:
     opened = table.open()
     try:
         with translated(table.uri):
-            opened.alter.set_table_properties({_PROPERTY: uuid4().hex}, raise_if_not_exists=False)
+            opened.alter.set_table_properties(
+                {_PROPERTY: uuid4().hex},
+                raise_if_not_exists=False,
+                commit_properties=Commit(message="take turns with other compactions").properties(),
+                post_commithook_properties=KEEP_LOG,
+            )
     except ConflictError:
         return None
     return opened

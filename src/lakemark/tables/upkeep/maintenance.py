@@ -1,9 +1,7 @@
 """Maintenance of one table: compact, z-order, checkpoint.
 
 None of them changes a row, and what pins hold stays: files that were replaced lie where they are until a vacuum finds
-that nothing needs them. The log is never cleaned. `deltalake` cleans it with every compaction if the table's properties
-allow it, whatever it is told, so such a table is protected first, by a commit of its own
-(`lakemark.tables.pinning.protection`).
+that nothing needs them. The log is never cleaned.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from lakemark.tables.failures import translated
 from lakemark.tables.log.commits import Commit
 from lakemark.tables.log.files import StoredFile, TableFiles
 from lakemark.tables.log.manifest import ManifestFile, observe
-from lakemark.tables.pinning.protection import protect, weak_properties
 from lakemark.tables.table import Table
 from lakemark.tables.upkeep.compaction import compacting
 from lakemark.tables.upkeep.removals import LOG, list_log
@@ -32,7 +29,6 @@ __all__ = ["TARGET_BYTES", "Compaction", "checkpoint", "compact", "z_order"]
 TARGET_BYTES = 104_857_600
 """How large compacted files shall be where neither the caller nor the table (`delta.targetFileSize`) says it."""
 
-_CLEANUP = "delta.enableExpiredLogCleanup"
 _HINT = f"{LOG}/_last_checkpoint"
 
 _Filters: TypeAlias = "list[tuple[str, str, str]]"
@@ -227,7 +223,6 @@ def _rewrite(table: Table, work: _Rewriting, *, dry_run: bool) -> Compaction:
         bins, target = _plan(opened, work)
     if dry_run or not bins:
         return _planned(bins, target, dry_run=dry_run)
-    _keep_log(table)
     return retried(rewrite)
 
 
@@ -296,12 +291,6 @@ def _done(files: TableFiles, version: int) -> Compaction:
         new_bytes=sum(cast("int", add["size"]) for add in added),
         dry_run=False,
     )
-
-
-def _keep_log(table: Table) -> None:
-    """Protect a table whose log would be cleaned by a compaction."""
-    if _CLEANUP in weak_properties(table.open().metadata().configuration):
-        protect(table, commit=Commit(message="keep old versions readable, before a compaction"))
 
 
 def _recommended(files: TableFiles) -> int:

@@ -14,7 +14,7 @@ Here a file is deleted only if all of this holds:
 2. the log says that it was removed, and that is longer ago than the retention; or the log does not know it, its name is
    one that Delta writers give (`part-…-UUID….parquet`), and it is at least a day old, so that a commit under way keeps
    its files even with a retention of 0;
-3. it is a data file, a deletion vector, or change data; whatever else lies in the folder stays.
+3. it is a data file, a deletion vector, or change data; whatever else lies in the folder stays, also another table.
 
 Change data belongs to a commit, and goes when that is longer ago than the retention; between two pinned versions it
 stays, so that what changed between them can be read. Where a manifest does not know the place of a deletion vector, no
@@ -39,7 +39,7 @@ from lakemark._base.clock import now_ms
 from lakemark._base.errors import InvalidInputError, LakemarkError, StorageError
 from lakemark.storage.objects import ObjectStore
 from lakemark.tables.failures import translated
-from lakemark.tables.log.files import StoredFile, TableFiles
+from lakemark.tables.log.files import StoredFile, TableFiles, tables_below
 from lakemark.tables.log.manifest import Manifest, local_folder, location, observe, parse
 from lakemark.tables.log.pieces import Piece, pieces
 from lakemark.tables.pinning.markers import marked_manifests
@@ -147,7 +147,13 @@ def vacuum(
     files = TableFiles(table.uri)
     needed = [parse(manifest) for manifest in pins]
     before = _latest(table.uri)
-    found = {file.path: file for file in files.list() if _is_ours(file.path) and file.path not in before}
+    listed = list(files.list())
+    others = tuple(f"{folder}/" for folder in tables_below(file.path for file in listed))
+    found = {
+        file.path: file
+        for file in listed
+        if _is_ours(file.path) and file.path not in before and not file.path.startswith(others)
+    }
     expired = _expired(files, found, before_ms=now_ms() - round(retention_hours * _HOUR_MS))
     # last, so that they are the newest: what was pinned or restored while the log was read
     pinned = _Needed(table.uri, [*needed, *(parse(manifest) for manifest in marked_manifests(files))])

@@ -30,15 +30,16 @@ import pyarrow.compute as pc
 from lakemark._base.errors import InvalidInputError, LakemarkError, nearest
 from lakemark.tables.fingerprint import ArrowStream
 
-__all__ = ["StrictStream", "always_fits", "arrow_reader", "storable_schema"]
+__all__ = ["StrictStream", "always_fits", "arrow_reader", "check_case", "is_hard_to_partition", "storable_schema"]
 
 _Problem: TypeAlias = "tuple[str | None, pa.Array | None]"
 """Why a column must not be cast, and a mask of the values at fault (None: all of them)."""
 
 _SHOWN = 5
 _DECIMAL_DIGITS = 38
-_OTHER_PARTITIONS = "such rows need a table that is not partitioned by a decimal"
-_FOLDERS = "deltalake cannot write the folders of negative fractions"
+_OTHER_PARTITIONS = "such rows need a table that is not partitioned by this column"
+_FRACTIONS = "deltalake cannot write the folders of negative fractions"
+_EMPTY = "Delta reads an empty partition as a null"
 _FLOAT_LIMIT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _NEXT_SIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.int64()}
 
@@ -57,7 +58,7 @@ class StrictStream:
     computed : collection of str
         Columns that the writer computes: where the data lacks them, so does the stream.
     partitions : collection of str
-        Columns whose values become folders: of these, negative fractions are refused.
+        Columns whose values become folders: of these, negative fractions and empty texts are refused.
 
     Attributes
     ----------
@@ -95,9 +96,7 @@ class StrictStream:
         self.failure: LakemarkError | None = None
         self.rows = 0
         self._source = source
-        self._partitions = {
-            field.name for field in self.schema if field.name in partitions and pa.types.is_decimal(field.type)
-        }
+        self._partitions = partitions
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the reader to write from; it can be read once."""
@@ -121,25 +120,35 @@ class StrictStream:
         if field.name in self._filled:
             return pa.nulls(batch.num_rows, field.type)
         column = self._cast(batch, field)
-        if field.name in self._partitions:
-            bad = pc.and_(pc.less(column, 0), pc.not_equal(pc.floor(column), column))
-            if pc.any(bad).as_py():
-                rows = pc.indices_nonzero(bad).to_pylist()
-                raise _Refusal(field, column, column.type, self.rows).error(_FOLDERS, rows, hint=_OTHER_PARTITIONS)
+        if field.name in self._partitions and is_hard_to_partition(field.type):
+            self._check_folders(column, field)
+        lost = _lost_nulls(column, field.type)
+        if lost:
+            problem = "a part of it may not hold nulls"
+            raise _Refusal(field, column, column.type, self.rows).error(problem, lost)
         return column
+
+    def _check_folders(self, column: pa.Array, field: pa.Field) -> None:
+        if pa.types.is_decimal(field.type):
+            bad, problem = pc.and_(pc.less(column, 0), pc.not_equal(pc.floor(column), column)), _FRACTIONS
+        else:
+            bad, problem = pc.equal(pc.binary_length(column), 0), _EMPTY
+        if pc.any(bad).as_py():
+            rows = pc.indices_nonzero(bad).to_pylist()
+            raise _Refusal(field, column, column.type, self.rows).error(problem, rows, hint=_OTHER_PARTITIONS)
 
     def _cast(self, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         column = batch.column(field.name)
-        if column.null_count and not field.nullable:
-            missing = pc.indices_nonzero(pc.is_null(column)).to_pylist()
-            raise _Refusal(field, column, column.type, self.rows).error("the column may not hold nulls", missing)
-        if column.type == field.type:
-            return column
         kind = column.type
         while isinstance(column, pa.ExtensionArray):
             column = column.storage
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        if column.null_count and not field.nullable:
+            missing = pc.indices_nonzero(pc.is_null(column)).to_pylist()
+            raise _Refusal(field, column, kind, self.rows).error("the column may not hold nulls", missing)
+        if column.type == field.type:
+            return column
         problem, bad = _problem(column, field.type)
         if problem:
             rows = pc.indices_nonzero(pc.is_valid(column) if bad is None else bad).to_pylist()
@@ -174,8 +183,10 @@ def storable_schema(schema: pa.Schema) -> pa.Schema:
     Raises
     ------
     InvalidInputError
-        For a column that Delta has no type for: a time of day, a duration, only nulls.
+        For a column that Delta has no type for: a time of day, a duration, only nulls; for names that differ only by
+        case.
     """
+    check_case(schema.names)
     return pa.schema([field.with_type(_storable(field.type, field.name)).remove_metadata() for field in schema])
 
 
@@ -206,13 +217,75 @@ def _storable_leaf(kind: pa.DataType, name: str) -> pa.DataType:
     for belongs, storable in known:
         if belongs(kind):
             return storable
-    if types.is_null(kind) or types.is_time(kind) or types.is_duration(kind) or types.is_decimal256(kind):
-        raise InvalidInputError(
-            f"column {name!r} is of type {kind}, which Delta cannot store",
-            hint="give the column a type that it can store: number, text, boolean, date, timestamp, list, struct",
-            column=name,
+    if types.is_decimal(kind) and not types.is_decimal256(kind):
+        return pa.decimal128(kind.precision, kind.scale)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return kind
+    raise InvalidInputError(
+        f"column {name!r} is of type {kind}, which Delta cannot store",
+        hint="give the column a type that it can store: number, text, boolean, date, timestamp, list, struct",
+        column=name,
+    )
+
+
+def is_hard_to_partition(kind: pa.DataType) -> bool:
+    """Return True for a type that has values which cannot be the name of a partition's folder."""
+    return bool(pa.types.is_decimal(kind) or _is_text(kind) or _is_binary(kind))
+
+
+def check_case(names: Sequence[str]) -> None:
+    """Raise for columns whose names differ only by case.
+
+    Raises
+    ------
+    InvalidInputError
+        Other engines cannot tell them apart.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise InvalidInputError(
+                f"columns {other!r} and {name!r} differ only by case, which other engines cannot tell apart",
+                hint=f"rename column {name!r}",
+            )
+
+
+def _lost_nulls(column: pa.Array, kind: pa.DataType) -> list[int]:
+    """Return the rows that have a null in a part of a nested value that may hold none: there, it would be lost."""
+    if not _has_required(kind):
+        return []
+    if pa.types.is_struct(kind):
+        found: set[int] = set()
+        valid = column.is_valid()
+        for place in range(kind.num_fields):
+            part = pc.struct_field(column, [place])
+            if not kind.field(place).nullable:
+                found.update(pc.indices_nonzero(pc.and_(valid, part.is_null())).to_pylist())
+            found.update(_lost_nulls(part, kind.field(place).type))
+        return sorted(found)
+    if pa.types.is_map(kind):
+        column, kind = (
+            pa.ListArray.from_arrays(column.offsets, column.items, mask=column.is_null()),
+            pa.list_(kind.item_field),
         )
-    return kind
+    rows = pc.list_parent_indices(column)
+    values = pc.list_flatten(column)
+    bad = set(_lost_nulls(values, kind.value_type))
+    if not kind.value_field.nullable:
+        bad.update(pc.indices_nonzero(values.is_null()).to_pylist())
+    return sorted({rows[place].as_py() for place in bad})
+
+
+def _has_required(kind: pa.DataType) -> bool:
+    if pa.types.is_map(kind):
+        return not kind.item_field.nullable or _has_required(kind.item_type)
+    if _is_list(kind):
+        return not kind.value_field.nullable or _has_required(kind.value_type)
+    if pa.types.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return any(not field.nullable or _has_required(field.type) for field in fields)
+    return False
 
 
 def _problem(column: pa.Array, target: pa.DataType) -> _Problem:
@@ -330,7 +403,7 @@ class _Refusal:
     def error(self, problem: str, rows: Sequence[int], *, sides: str = "", hint: str = "") -> InvalidInputError:
         """Name both types, the first values at fault with their rows (from 0), and what to do."""
         name, target = self.field.name, self.field.type
-        values = [f"row {self.first + row}: {self.column[row].as_py()!r}" for row in rows[:_SHOWN]]
+        values = [f"row {self.first + row}: {_shown(self.column[row])}" for row in rows[:_SHOWN]]
         more = f" and {len(rows) - _SHOWN} more in this batch" if len(rows) > _SHOWN else ""
         seen = f"; {', '.join(values)}{more}" if values else ""
         return InvalidInputError(
@@ -345,6 +418,13 @@ class _Refusal:
         own = f"convert column {name!r} to {target} yourself, so that any loss is your decision"
         wider = target != self.kind and not pa.types.is_null(target) and always_fits(target, self.kind)
         return f"widen the column first, with Table.widen or `lakemark tables widen`; or {own}" if wider else own
+
+
+def _shown(value: pa.Scalar) -> str:
+    try:
+        return repr(value.as_py())
+    except (OverflowError, ValueError):
+        return "a moment beyond the years 1 to 9999"
 
 
 def _check_columns(source: pa.Schema, target: pa.Schema, *, filled: Collection[str]) -> None:

@@ -21,11 +21,13 @@ from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundErro
 from lakemark.tables.failures import translated
 from lakemark.tables.fingerprint import ArrowStream
 from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
+from lakemark.tables.log.manifest import location
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.casts import StrictStream, arrow_reader
 from lakemark.tables.writes.constraints import explained, generated_columns
 from lakemark.tables.writes.expressions import cast_to, check_assignments, check_predicate, count_rows, quoted, select
 from lakemark.tables.writes.guards import Guarded, admit
+from lakemark.tables.writes.properties import PROPERTIES
 from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import check_latest, open_target
 
@@ -138,7 +140,11 @@ def delete(target: TableReader, where: str | None, *, commit: Commit | None = No
         before = table.version()
         with explained(table):
             # alone where all goes: such a delete reads no file, so that deltalake would not see that they were compacted
-            metrics = table.delete(where, commit_properties=commit_properties(commit, alone=where is None))
+            metrics = table.delete(
+                where,
+                commit_properties=commit_properties(commit, alone=where is None),
+                post_commithook_properties=KEEP_LOG,
+            )
         deleted = metrics.get("num_deleted_rows")
         if deleted is None:  # the log of foreign files may not say how many rows they had
             deleted = count_rows(target.open(version=before), where)
@@ -165,6 +171,7 @@ def update(
                 updates={quoted(name): expression for name, expression in assignments.items()},
                 predicate=where,
                 commit_properties=commit_properties(commit, metadata=metadata),
+                post_commithook_properties=KEEP_LOG,
             )
         return Changed(table.version(), updated=int(metrics["num_updated_rows"]))
 
@@ -191,6 +198,7 @@ def merge(target: TableReader, data: ArrowStream, rule: MergeRule, *, commit: Co
                 target_alias="target",
                 streamed_exec=False,
                 commit_properties=commit_properties(commit, metadata=admitted.metadata if admitted else None),
+                post_commithook_properties=KEEP_LOG,
             )
             metrics = _with_clauses(merger, rule, rows.column_names).execute()
         return Changed(
@@ -220,9 +228,14 @@ def restore(
         wanted = target.open(version=version, timestamp=timestamp).version()
         if wanted == table.version():
             return wanted
+        known = dict(table.metadata().configuration)
         try:
             with translated(target.uri):
-                table.restore(wanted, commit_properties=commit_properties(commit, alone=True))
+                table.restore(
+                    wanted,
+                    commit_properties=commit_properties(commit, alone=True),
+                    post_commithook_properties=KEEP_LOG,
+                )
         except LakemarkError as error:
             if "missing" in str(error).lower() or "not found" in str(error).lower():
                 raise NotFoundError(
@@ -230,9 +243,21 @@ def restore(
                     hint=f"lakemark tables pins {target.uri} says which pinned versions are whole",
                 ) from error
             raise
+        _keep_readable(table, known, commit=commit)
         return table.version()
 
     return retried(write)
+
+
+def _keep_readable(table: DeltaTable, before: Mapping[str, str], *, commit: Commit | None) -> None:
+    """Set the properties again that keep old versions readable: going back took them back too."""
+    now = table.metadata().configuration
+    lost = {name: before[name] for name in PROPERTIES if name in before and now.get(name) != before[name]}
+    if lost:
+        with translated(location(table.table_uri)):
+            table.alter.set_table_properties(
+                lost, commit_properties=commit_properties(commit), post_commithook_properties=KEEP_LOG
+            )
 
 
 def _admit_updated(table: DeltaTable, assignments: Mapping[str, str], where: str | None) -> Mapping[str, str]:

@@ -94,7 +94,11 @@ def add_constraint(target: TableReader, name: str, expression: str, *, commit: C
         check_predicate(table, expression, name=name)
         with explained(table, also=[Rule(f"constraint {name!r}", expression)]):
             # alone: on an old handle, deltalake would not look at the rows that came since
-            table.alter.add_constraint({name: expression}, commit_properties=commit_properties(commit, alone=True))
+            table.alter.add_constraint(
+                {name: expression},
+                commit_properties=commit_properties(commit, alone=True),
+                post_commithook_properties=KEEP_LOG,
+            )
         return table.version()
 
     return retried(add)
@@ -113,7 +117,11 @@ def drop_constraint(target: TableReader, name: str, *, commit: Commit | None = N
                 hint=f"it has {', '.join(known)}" if known else "it has none",
             )
         with translated(target.uri):
-            table.alter.drop_constraint(name, commit_properties=commit_properties(commit, alone=True))
+            table.alter.drop_constraint(
+                name,
+                commit_properties=commit_properties(commit, alone=True),
+                post_commithook_properties=KEEP_LOG,
+            )
         return table.version()
 
     return retried(drop)

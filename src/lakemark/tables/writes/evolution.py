@@ -32,6 +32,7 @@ def add_columns(target: TableReader, columns: pa.Schema, *, commit: Commit | Non
             table.alter.add_columns(
                 [Field.from_arrow(field) for field in fields],
                 commit_properties=commit_properties(commit, alone=True),
+                post_commithook_properties=KEEP_LOG,
             )
         return table.version()
 

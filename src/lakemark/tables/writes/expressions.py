@@ -7,6 +7,7 @@ product wrap around at 2**63; here such values are an error that shows them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from deltalake.exceptions import DeltaError
 from lakemark._base.errors import InvalidInputError, nearest
 from lakemark.tables.failures import translated
 from lakemark.tables.log.manifest import location
-from lakemark.tables.writes.casts import StrictStream, always_fits
+from lakemark.tables.writes.casts import StrictStream, always_fits, is_hard_to_partition
 
 __all__ = [
     "cast_to",
@@ -31,6 +32,9 @@ __all__ = [
 
 _ACTUAL = "__lakemark_value"
 _WRAPPED = 2.0**62
+_SHORT = ("an integer shorter than int64", "BIGINT", "cast(... as bigint)")
+_LONG = ("int64", "DOUBLE", "cast(... as decimal(38, 0)) or double")
+_VOLATILE = re.compile(r"\b(random|uuid)\s*\(", re.IGNORECASE)
 _SQL_TYPES = {
     pa.int8(): "tinyint",
     pa.int16(): "smallint",
@@ -215,12 +219,11 @@ def check_assignments(table: DeltaTable, assignments: Mapping[str, str], *, wher
             reader = select(table, [f"(\n{expression}\n) AS {quoted(name)}"], where=where)
             found = reader.schema.field(0).type
             sure = field.nullable and always_fits(found, field.type)
-            if not sure or (name in partitions and pa.types.is_decimal(field.type)):
+            if not sure or (name in partitions and is_hard_to_partition(field.type)):
                 wanted = field.with_type(pa.timestamp("us")) if _is_utc(found, field.type) else field
                 for _ in StrictStream(reader, pa.schema([wanted]), partitions=partitions).batches():
                     pass
-            if pa.types.is_integer(found):
-                _check_wrapping(table, expression, where=where)
+            _check_wrapping(table, expression, found, where=where)
         except InvalidInputError as error:
             message = error.message.partition("\n")[0]
             hint = _cast_hint(expression, field.type) if "rows" in error.context else error.hint
@@ -250,29 +253,40 @@ def _cast_hint(expression: str, kind: pa.DataType) -> str:
     return f"write {call}, so that any loss is your decision"
 
 
-def _check_wrapping(table: DeltaTable, expression: str, *, where: str | None) -> None:
-    """Raise where integer arithmetic wrapped around: the same with floats comes out far away."""
-    schema = pa.schema(table.schema().to_arrow())
-    inner = [f"(\n{expression}\n) AS {_ACTUAL}"] + [
-        f"CAST(target.{quoted(field.name)} AS DOUBLE) AS {quoted(field.name)}"
-        if pa.types.is_integer(field.type)
-        else f"target.{quoted(field.name)}"
-        for field in schema
-    ]
-    condition = "" if where is None else f" WHERE (\n{where}\n)"
-    query = (
-        f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM target{condition}) AS target "  # noqa: S608
-        f"WHERE abs(CAST({_ACTUAL} AS DOUBLE) - (\n{expression}\n)) > {_WRAPPED} LIMIT 1"
-    )
-    try:
-        wrapped = _run(_over(table), query).read_all()
-    except (DeltaError, pa.ArrowException):
-        return  # it is no arithmetic: functions that take only integers, say
-    if wrapped.num_rows:
-        raise InvalidInputError(
-            f"the result is beyond what int64 holds, and would be stored as {wrapped.column(0)[0].as_py()}",
-            hint="compute with cast(... as decimal(38, 0)) or double",
+def _check_wrapping(table: DeltaTable, expression: str, found: pa.DataType, *, where: str | None) -> None:
+    """Raise where integer arithmetic wrapped around.
+
+    Of int64, the same with floats comes out far away; of shorter integers, the same with int64 comes out otherwise.
+    """
+    fields = pa.schema(table.schema().to_arrow())
+    integers = {field.name for field in fields if pa.types.is_integer(field.type)}
+    short = {name for name in integers if fields.field(name).type != pa.int64()}
+    asked = []
+    if short and _VOLATILE.search(expression) is None:
+        asked.append((_SHORT, short, f"{_ACTUAL} IS DISTINCT FROM (\n{expression}\n)"))
+    if integers and pa.types.is_integer(found):
+        asked.append((_LONG, integers, f"abs(CAST({_ACTUAL} AS DOUBLE) - (\n{expression}\n)) > {_WRAPPED}"))
+    for (held, kind, wider), names, differs in asked:
+        inner = [f"(\n{expression}\n) AS {_ACTUAL}"] + [
+            f"CAST(target.{quoted(field.name)} AS {kind}) AS {quoted(field.name)}"
+            if field.name in names
+            else f"target.{quoted(field.name)}"
+            for field in fields
+        ]
+        condition = "" if where is None else f" WHERE (\n{where}\n)"
+        query = (
+            f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM target{condition}) AS target "  # noqa: S608
+            f"WHERE {differs} LIMIT 1"
         )
+        try:
+            wrapped = _run(_over(table), query).read_all()
+        except (DeltaError, pa.ArrowException):
+            continue  # it is no arithmetic: functions that take only integers, say
+        if wrapped.num_rows:
+            raise InvalidInputError(
+                f"the result is beyond what {held} holds, and would be stored as {wrapped.column(0)[0].as_py()}",
+                hint=f"compute with {wider}",
+            )
 
 
 def _check_name(name: str, schema: pa.Schema, uri: str) -> None:

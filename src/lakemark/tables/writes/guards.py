@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
+
+from lakemark.tables.writes.expressions import quoted, select
 
 __all__ = ["CHECKS", "Admission", "Guarded", "admit"]
 
@@ -72,5 +75,11 @@ def admit(table: DeltaTable, write: Guarded) -> Admission:
         return _Open(write.rows)
     from lakemark.tables.checks import guard  # noqa: PLC0415  # they need duckdb, and few tables declare any
 
-    where = None if write.where is None else f"{write.where}\n"  # so that a comment ends
-    return guard.admit(table, write.rows, replaces=write.replaces, where=where, on=write.on, whole=write.whole)
+    kept = None if write.where is None else partial(_kept, table, write.where)
+    return guard.admit(table, write.rows, replaces=write.replaces, kept=kept, on=write.on, whole=write.whole)
+
+
+def _kept(table: DeltaTable, where: str) -> pa.RecordBatchReader:
+    """Return the rows that a predicate is not true for, by the engine that writes: others divide otherwise."""
+    columns = [quoted(field.name) for field in table.schema().fields]
+    return select(table, columns, where=f"(\n{where}\n) IS NOT TRUE")

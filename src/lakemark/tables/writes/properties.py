@@ -11,14 +11,17 @@ from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import open_target
 
-__all__ = ["PROPERTIES", "check_properties", "set_properties"]
+__all__ = ["PROPERTIES", "PROTECTION", "check_properties", "set_properties"]
 
-PROPERTIES: Mapping[str, str] = {
+PROTECTION: Mapping[str, str] = {
     "delta.logRetentionDuration": "interval 3650 days",
     "delta.deletedFileRetentionDuration": "interval 3650 days",
     "delta.enableExpiredLogCleanup": "false",
 }
-"""What a new table gets: its log is not cleaned behind our back, and Spark lets old versions be read."""
+"""What keeps old versions: the log is not cleaned behind our back, and Spark lets them be read."""
+
+PROPERTIES: Mapping[str, str] = {**PROTECTION, "delta.checkpointInterval": "20"}
+"""What a new table gets. Each commit since the last checkpoint makes opening slower, so one comes after 20, not 100."""
 
 _BOOLEAN = frozenset(
     {
@@ -127,7 +130,10 @@ def set_properties(target: TableReader, properties: Mapping[str, str], *, commit
         table = open_target(target)
         with translated(target.uri):
             table.alter.set_table_properties(
-                dict(properties), raise_if_not_exists=False, commit_properties=commit_properties(commit, alone=True)
+                dict(properties),
+                raise_if_not_exists=False,
+                commit_properties=commit_properties(commit, alone=True),
+                post_commithook_properties=KEEP_LOG,
             )
         return table.version()
 

@@ -98,6 +98,7 @@ def create(target: TableReader, data: ArrowStream | pa.Schema, layout: Layout, *
             description=layout.comment,
             configuration={**PROPERTIES, **(layout.properties or {})},
             commit_properties=commit_properties(commit, alone=True),
+            post_commithook_properties=KEEP_LOG,
             raise_if_key_not_exists=False,
         )
     return 0 if rows is None else append(target, rows, commit=commit)
@@ -210,7 +211,12 @@ def _commit(table: DeltaTable, write: _Write, *, commit: Commit | None) -> int:
         with explained(table, also=also):
             if write.mode == "append":
                 write_deltalake(
-                    table, admitted.rows, mode="append", schema_mode=write.schema_mode, commit_properties=said
+                    table,
+                    admitted.rows,
+                    mode="append",
+                    schema_mode=write.schema_mode,
+                    commit_properties=said,
+                    post_commithook_properties=KEEP_LOG,
                 )
             else:
                 write_deltalake(
@@ -220,6 +226,7 @@ def _commit(table: DeltaTable, write: _Write, *, commit: Commit | None) -> int:
                     schema_mode=write.schema_mode,
                     predicate=write.where,
                     commit_properties=said,
+                    post_commithook_properties=KEEP_LOG,
                 )
     except LakemarkError:
         if write.stream.failure is not None:
@@ -239,6 +246,7 @@ def _create_filled(target: TableReader, stream: StrictStream, layout: Layout, *,
                 description=layout.comment,
                 configuration={**PROPERTIES, **(layout.properties or {})},
                 commit_properties=commit_properties(commit, alone=True),  # else both of two creators win
+                post_commithook_properties=KEEP_LOG,
             )
     except LakemarkError:
         if stream.failure is not None:

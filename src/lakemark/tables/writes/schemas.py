@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from lakemark._base.errors import InvalidInputError, nearest
-from lakemark.tables.writes.casts import always_fits, storable_schema
+from lakemark.tables.writes.casts import always_fits, check_case, storable_schema
 
 __all__ = ["generated_schema", "is_wider", "merged_schema", "new_columns", "widened_schema"]
 
@@ -46,7 +46,7 @@ def merged_schema(table: pa.Schema, data: pa.Schema, *, widen: bool) -> pa.Schem
     """
     storable = storable_schema(data)
     new = [pa.field(field.name, field.type) for field in storable if field.name not in table.names]
-    _check_case([*table.names, *(field.name for field in new)])
+    check_case([*table.names, *(field.name for field in new)])
     old = [
         field.with_type(storable.field(field.name).type)
         if widen and field.name in storable.names and is_wider(field.type, storable.field(field.name).type)
@@ -76,7 +76,7 @@ def new_columns(table: pa.Schema, columns: pa.Schema) -> pa.Schema:
             f"column {strict[0]!r} may not hold nulls, and the rows that are there have no value for it",
             hint="add it as one that may, fill it with update, then add a constraint",
         )
-    _check_case([*table.names, *columns.names])
+    check_case([*table.names, *columns.names])
     return storable_schema(columns)
 
 
@@ -116,14 +116,3 @@ def generated_schema(schema: pa.Schema, generated: Mapping[str, pa.Field]) -> pa
     """Return a schema with the generated columns in their places, new ones at the end."""
     fields = [generated.get(field.name, field) for field in schema]
     return pa.schema([*fields, *(field for name, field in generated.items() if name not in schema.names)])
-
-
-def _check_case(names: list[str]) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            raise InvalidInputError(
-                f"columns {other!r} and {name!r} differ only by case, which other engines cannot tell apart",
-                hint=f"rename column {name!r}",
-            )

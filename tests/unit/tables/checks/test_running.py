@@ -196,7 +196,7 @@ def test_what_a_write_replaces_does_not_count(orders: Table) -> None:
     again = rows((1, 0.0, "x"))
     for kept in (
         admit(opened, again.to_reader(), replaces=False, on=["id"]),
-        admit(opened, again.to_reader(), replaces=False, where="id = 1"),
+        admit(opened, again.to_reader(), replaces=False, kept=lambda: old.filter(pc.field("id") != 1).to_reader()),
         admit(opened, again.to_reader(), replaces=True),
         admit(opened, again.to_reader(), replaces=False, whole=False),
     ):

@@ -347,6 +347,29 @@ def test_mapped_columns_are_rebuilt(tmp_path: Path) -> None:
     assert sorted(Table(tmp_path / "again").read()["a b"].to_pylist()) == [1, 2]
 
 
+@pytest.mark.parametrize("storage", ["u", "i"])
+def test_a_rebuilt_version_may_keep_its_number(
+    deletion_table: Callable[[str], Table], tmp_path: Path, storage: str
+) -> None:
+    table = deletion_table(storage)
+    rebuild(table.manifest(version=1).to_json(), tmp_path / "again", numbered=True)
+    again = Table(tmp_path / "again")
+    assert again.version == again.open(version=1).version() == 1
+    assert again.read().equals(table.read())
+
+
+def test_a_numbered_rebuild_can_be_written_and_has_the_order_of_the_table(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t")
+    table.create(pa.table({"x": [3, 1]}), properties={"lakemark.orderBy": "x", "delta.appendOnly": "true"})
+    table.append(pa.table({"x": [2]}))
+    rebuild(table.manifest().to_json(), tmp_path / "again", numbered=True)
+    again, version = Table(tmp_path / "again"), table.version
+    assert again.read()["x"].to_pylist() == [1, 2, 3]
+    assert again.append(pa.table({"x": [0]})) == version + 1
+    assert again.read(version=version).num_rows, again.read().num_rows == (3, 4)
+    assert again.delete("x = 0").version == version + 2
+
+
 def test_nothing_is_made_from_half_of_the_files(table: Table, tmp_path: Path) -> None:
     manifest = table.manifest().to_json()
     next(Path(table.uri).glob("*.parquet")).unlink()

@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakemark.tables.pinning.protection import is_protected, protect, weak_properties
 from lakemark.tables.table import Table
-from lakemark.tables.writes.properties import PROPERTIES
+from lakemark.tables.writes.properties import PROTECTION
 
 
 def test_our_own_tables_are_protected(table: Table) -> None:
@@ -25,7 +25,7 @@ def test_a_foreign_table_is_protected_in_one_commit(tmp_path: Path) -> None:
     assert not is_protected(table)
     assert protect(table)
     assert (table.version, is_protected(table), protect(table), table.version) == (1, True, False, 1)
-    assert table.open().metadata().configuration == {**PROPERTIES, "delta.appendOnly": "false"}
+    assert table.open().metadata().configuration == {**PROTECTION, "delta.appendOnly": "false"}
     assert table.history()[0].commit.message == "keep old versions readable"
     assert table.read().equals(rows)
 
@@ -57,7 +57,7 @@ def test_what_is_stronger_stays(tmp_path: Path) -> None:
     ],
 )
 def test_intervals(interval: str, *, is_weak: bool) -> None:
-    found = weak_properties({**PROPERTIES, "delta.logRetentionDuration": interval})
+    found = weak_properties({**PROTECTION, "delta.logRetentionDuration": interval})
     assert bool(found) is is_weak
 
 

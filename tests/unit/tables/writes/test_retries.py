@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.errors import ConflictError
-from lakemark.tables.log.commits import Commit
-from lakemark.tables.writes.retries import commit_properties, is_replayable, retried
+from lakemark.tables.writes.retries import is_replayable, retried
 from lakemark.tables.writes.sources import FileSource
 
 
@@ -43,11 +42,3 @@ def test_what_can_be_read_again(tmp_path: Path) -> None:
     for data in (rows, rows.to_pandas(), pl.DataFrame(rows), pd.DataFrame(), FileSource(tmp_path / "a.csv")):
         assert is_replayable(data)
     assert not is_replayable(rows.to_reader())
-
-
-def test_what_deltalake_is_told() -> None:
-    said = commit_properties(Commit(run_id="r"), metadata={"lakemark.checks": "[]"}, alone=True)
-    assert (said.custom_metadata or {})["lakemark.checks"] == "[]"
-    assert (said.custom_metadata or {})["lakemark.run_id"] == "r"
-    assert said.max_commit_retries == 0
-    assert commit_properties(None).max_commit_retries is None
