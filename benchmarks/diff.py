@@ -1,7 +1,11 @@
 """What `diff` of two versions costs that share most of their files, beside joining both versions whole.
 
 Each contender runs in a process of its own, by turns: wall and CPU seconds, all threads counted, and the peak of its
-memory; medians. All count the rows added, removed and changed by key, and must agree.
+memory; medians. All count the rows added, removed and changed by key, and must agree; without a key a changed row
+counts as removed and added. The peers are joins that people would write in DuckDB and Polars; both read all files.
+
+It exits with 1 where ours counts other rows than the peers, or fails after the files that both versions share were
+taken away: it must not need them.
 Run: `python benchmarks/diff.py [--rows N] [--files N] [--rounds N]`.
 """
 
@@ -18,6 +22,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,6 +135,24 @@ def contend(folder: Path, name: str) -> None:
     )
 
 
+def alone(folder: Path, name: str) -> Any:  # noqa: ANN401 -- JSON
+    """Return what one contender prints, in a process of its own."""
+    command = [sys.executable, __file__, "--contend", str(folder), name]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def counted_without_shared_files(folder: Path) -> Any:  # noqa: ANN401 -- JSON
+    """Return what ours counts where the files that both versions share are gone, None where it fails then."""
+    newest = DeltaTable(folder).version()
+    before, after = (set(DeltaTable(folder, version=number).file_uris()) for number in (newest - 1, newest))
+    for file in before & after:
+        Path(file).unlink()
+    try:
+        return alone(folder, "lakemark")["counts"]
+    except subprocess.CalledProcessError:
+        return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
@@ -143,19 +166,27 @@ def main() -> None:
     tools = ", ".join(f"{name} {version(name)}" for name in ("deltalake", "pyarrow", "duckdb", "polars", "numpy"))
     print(f"Python {platform.python_version()}, {tools}, {os.cpu_count()} cores; medians of {options.rounds}")
     print(f"{options.rows:,} rows in {options.files} files, of which 1 differs in {_CHANGED} rows\n")
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    taken: dict[str, list[Any]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "table"
         make(folder, options.rows, options.files)
         for _ in range(options.rounds):
             for name in CONTENDERS:
-                command = [sys.executable, __file__, "--contend", str(folder), name]
-                taken[name].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+                taken[name].append(alone(folder, name))
+        away = counted_without_shared_files(folder)
     print("| contender | added, removed, changed | files read | wall s | CPU s | peak MiB |")
     print("|---|---|---|---|---|---|")
     for name, found in taken.items():
         wall, cpu, memory = (statistics.median(one[what] for one in found) for what in ("wall", "cpu", "memory"))
         print(f"| {name} | {found[0]['counts']} | {found[0]['read']} | {wall:.2f} | {cpu:.2f} | {memory:.0f} |")
+    counts = {name: found[0]["counts"] for name, found in taken.items()}
+    alike = [counts[name] for name in CONTENDERS if name != "lakemark, without a key"]
+    wrong = [] if alike.count(alike[0]) == len(alike) else ["the counts differ"]
+    if away != counts["lakemark"]:
+        wrong.append("files that both versions share are needed")
+    if wrong:
+        print(f"\nover the budget: {', '.join(wrong)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the content hash `lmfp1` costs, beside reading the same table and beside the row hashes of pandas and polars.
 
-CPU seconds of this process, all threads counted; by turns, medians. Run: `python benchmarks/fingerprint.py [--rows N]`.
+CPU seconds of this process, all threads counted; by turns, medians. The bytes are those of the Arrow table in memory.
+It exits with 1 where `lmfp1` of the Arrow table takes more than a CPU second for 0.5 GB.
+Run: `python benchmarks/fingerprint.py [--rows N] [--rounds N]`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,6 +24,9 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from lakemark.tables.fingerprint import fingerprint, fingerprint_frame
+
+BUDGET = 0.5e9
+"""Bytes a CPU second, at least."""
 
 
 def numbers(rows: int) -> pa.Table:
@@ -81,15 +87,21 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {tools}, {os.cpu_count()} cores; medians of {options.rounds}\n")
     print("| table | contender | CPU s | MiB a CPU second | / reading to pandas |")
     print("|---|---|---|---|---|")
+    slow = []
     for kind, make in (("5 columns of floats", numbers), ("mixed, with strings", mixed)):
         table = make(options.rows)
         with tempfile.TemporaryDirectory() as name:
             costs = measure(Path(name) / "table", table, options.rounds)
         label = f"{kind}, {options.rows:,} rows, {table.nbytes / 2**20:.0f} MiB"
         reading = costs["read to pandas (deltalake)"]
+        if table.nbytes < BUDGET * costs["lmfp1 of the Arrow table"]:
+            slow.append(kind)
         for contender, seconds in costs.items():
             rate = f"{table.nbytes / 2**20 / seconds:,.0f}" if seconds else ""
             print(f"| {label} | {contender} | {seconds:.2f} | {rate} | {seconds / reading:.2f} |", flush=True)
+    if slow:
+        print(f"\nslower than the budget: {', '.join(slow)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ _CALLS: Mapping[str, Mapping[int, Call]] = {
 }
 _ARCHITECTURES = {"x86_64": (0xC000003E, 317), "aarch64": (0xC00000B7, 277)}
 _NEEDS_ROOM = frozenset({"write", "pwrite", "writev", "sendfile", "copy", "open", "mkdir", "link"})
+_NEEDS_PERMISSION = frozenset({"open", "mkdir", "link", "rename", "unlink", "rmdir", "truncate"})
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,13 @@ class Stage:
         self._server = server
 
     def run(
-        self, code: str, *arguments: object, under: Path, kill_at: int | None = None, full_at: int | None = None
+        self,
+        code: str,
+        *arguments: object,
+        under: Path,
+        kill_at: int | None = None,
+        full_at: int | None = None,
+        denied: bool = False,
     ) -> Trial:
         """Run code in a child.
 
@@ -150,6 +157,8 @@ class Stage:
             Kill the child right before its call of this number, from 1.
         full_at : int, optional
             From the call of this number on the disk is full: nothing is made or written, but files can be deleted.
+        denied : bool, default False
+            Nothing may be made, opened for writing, renamed or deleted.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -159,6 +168,7 @@ class Stage:
             "under": str(under.resolve()),
             "kill_at": kill_at,
             "full_at": full_at,
+            "denied": denied,
         }
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
@@ -282,10 +292,16 @@ def supervise(listener: int, pid: int, request: Mapping[str, object]) -> list[st
                     os.kill(pid, signal.SIGKILL)
                     return calls
                 calls.append(what)
-                full_at = request["full_at"]
-                if full_at and len(calls) >= int(str(full_at)) and what.split()[0] in _NEEDS_ROOM:
-                    refused = -errno.ENOSPC
+                refused = refusal(what.partition(" ")[0], len(calls), request)
             fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(number, 0, refused, 0 if refused else _GO_ON)))
+
+
+def refusal(name: str, step: int, request: Mapping[str, object]) -> int:
+    """Return minus the error to answer a call with, 0 for none."""
+    full_at = request["full_at"]
+    if full_at and step >= int(str(full_at)) and name in _NEEDS_ROOM:
+        return -errno.ENOSPC
+    return -errno.EACCES if request["denied"] and name in _NEEDS_PERMISSION else 0
 
 
 @contextmanager
@@ -301,12 +317,12 @@ def gone() -> Iterator[None]:
 def seen(call: Call, thread: int, arguments: Sequence[int], under: str) -> str | None:
     """Return what a call does, None if to no file under the folder."""
     if call.kind == _BY_HANDLE:
-        path = os.readlink(f"/proc/{thread}/fd/{arguments[call.path_at]}")
+        path = str(Path(f"/proc/{thread}/fd/{arguments[call.path_at]}").readlink())
     else:
         path = text_at(thread, arguments[call.path_at])
         if not path.startswith("/"):
             folder = -100 if call.folder_at is None else ctypes.c_int(arguments[call.folder_at]).value
-            base = os.readlink(f"/proc/{thread}/cwd" if folder == -100 else f"/proc/{thread}/fd/{folder}")
+            base = Path(f"/proc/{thread}/cwd" if folder == -100 else f"/proc/{thread}/fd/{folder}").readlink()
             path = f"{base}/{path}"
     if path != under and not path.startswith(f"{under}/"):
         return None

@@ -8,13 +8,14 @@ prints them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-__all__ = ["Json", "canonical", "digest"]
+__all__ = ["Json", "canonical", "digest", "json_value"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -46,6 +47,25 @@ def canonical(value: Json) -> bytes:
 def digest(value: Json) -> str:
     """Return the sha256 of the canonical form, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def json_value(value: object) -> Json:
+    """Return a value of a row as JSON can say it: numbers that JSON lacks and times as text, bytes in base 64.
+
+    Examples
+    --------
+    >>> json_value({"x": float("nan"), "y": b"a"})
+    {'x': 'NaN', 'y': 'YQ=='}
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _text(value: Json) -> str:

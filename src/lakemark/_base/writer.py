@@ -13,7 +13,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["RUN_FOLDER_VARIABLE", "Writer", "current_writer", "writing_as"]
+__all__ = ["RUN_FOLDER_VARIABLE", "Writer", "current_writer", "write_as", "writing_as"]
 
 RUN_FOLDER_VARIABLE = "LAKEMARK_RUN_FOLDER"
 """Names the spool folder of the run that a process belongs to."""
@@ -45,6 +45,11 @@ def current_writer() -> Writer:
         return entered
     folder = Path(os.environ.get(RUN_FOLDER_VARIABLE, ""))
     return Writer(folder.name) if folder.is_absolute() else Writer()
+
+
+def write_as(writer: Writer | None) -> None:
+    """Write as this one from now on; None is whom the environment names."""
+    _CURRENT.set(writer)
 
 
 @contextmanager

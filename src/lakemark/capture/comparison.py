@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakemark._base.canonical import Json
-from lakemark._base.fields import records, section, words
+from lakemark._base.fields import records, section, text, words
 from lakemark._base.ids import short
 from lakemark.capture.receipt import deciding_variables
 
@@ -87,20 +87,63 @@ def _pairs(
 
 
 def _data(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
-    for uri, old, new in _pairs(_by(a, "tables", "uri"), _by(b, "tables", "uri")):
-        name = f"table {uri.rsplit('/', 1)[-1]}"
+    for old, new in _pair_tables(a, b):
+        name = f"table {str((old or new or {})['uri']).rsplit('/', 1)[-1]}"
         if old is None or new is None:
             yield name, "read only by the second" if old is None else "read only by the first"
         elif old["table_id"] != new["table_id"]:
             yield name, f"not the same table: id {old['table_id']} -> {new['table_id']}"
         else:
-            yield from ((name, text) for text in _rows(old, new, identity="log_identity"))
+            yield from ((name, said) for said in _rows(old, new, identity="log_identity"))
+    yield from _names(a, b)
+    yield from _splits(a, b)
     for path, old, new in _pairs(_by(a, "files", "path"), _by(b, "files", "path")):
         name = f"file {path.rsplit('/', 1)[-1]}"
         if old is None or new is None:
             yield name, "read only by the second" if old is None else "read only by the first"
         else:
-            yield from ((name, text) for text in _rows(old, new, identity="sha256"))
+            yield from ((name, said) for said in _rows(old, new, identity="sha256"))
+
+
+def _pair_tables(
+    a: Mapping[str, Json], b: Mapping[str, Json]
+) -> Iterator[tuple[Mapping[str, Json] | None, Mapping[str, Json] | None]]:
+    """Match the versions that were read: those that were asked for alike, then of one table in their order."""
+    left, right = list(records(a, "tables")), list(records(b, "tables"))
+    for keys in (("uri", "requested"), ("uri",)):
+        for row in list(left):
+            match = next((other for other in right if all(row.get(key) == other.get(key) for key in keys)), None)
+            if match is not None:
+                left.remove(row)
+                right.remove(match)
+                yield row, match
+    yield from ((row, None) for row in left)
+    yield from ((None, row) for row in right)
+
+
+def _names(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    """Tell which names and tags mean something else."""
+    for name, old, new in _pairs(_by(a, "names", "text"), _by(b, "names", "text")):
+        if old is None or new is None:
+            continue
+        if old["uri"] != new["uri"]:
+            yield f"name {name}", f"{old['uri']} -> {new['uri']}"
+        elif old["version"] != new["version"]:
+            yield f"name {name}", f"version {old['version']} -> {new['version']}"
+
+
+def _splits(a: Mapping[str, Json], b: Mapping[str, Json]) -> _Named:
+    """Compare the splits of both, in the order in which they were made."""
+    for old, new in zip(records(a, "splits"), records(b, "splits"), strict=False):
+        name = f"split of {(text(new, 'table', 'uri') or '').rsplit('/', 1)[-1]}"
+        for field in ("by", "on", "salt"):
+            if old.get(field) != new.get(field):
+                yield name, f"{field} {old.get(field)} -> {new.get(field)}"
+        parts = [{str(row["name"]): row["rows"] for row in records(side, "parts")} for side in (old, new)]
+        for part in dict.fromkeys((*parts[0], *parts[1])):
+            before, after = (side.get(part) for side in parts)
+            if before != after:
+                yield name, f"{part} {_count(before)} -> {_count(after)} rows"
 
 
 def _rows(old: Mapping[str, Json], new: Mapping[str, Json], *, identity: str) -> Iterator[str]:

@@ -89,6 +89,13 @@ def _data(data: Mapping[str, Json], pinned: frozenset[tuple[str, int]]) -> Itera
             uri,
         ]
         yield ", ".join(filter(None, facts))
+    for row in records(data, "names"):
+        at = "" if row["version"] is None else f"@{row['version']}"
+        yield f"{row['text']} meant {table_name(str(row['uri']))}{at}, {row['uri']}"
+    for row in records(data, "splits"):
+        parts = ", ".join(f"{part['name']} {number(part, 'rows') or 0:,.0f}" for part in records(row, "parts"))
+        split = f"{table_name(text(row, 'table', 'uri') or '')}@{section(row, 'table').get('version')}"
+        yield f"split of {split} by {row.get('by')} of {', '.join(words(row, 'on'))}: rows in {parts}"
     for row in records(data, "files"):
         digest = text(row, "sha256")
         facts = [

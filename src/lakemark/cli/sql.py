@@ -138,7 +138,7 @@ def _write_table(result: SqlResult, sink: BinaryIO, room: int | None) -> bool:
 def _write_json(result: SqlResult, sink: BinaryIO, room: int | None) -> bool:
     import json
 
-    from lakemark.cli.tables.output import json_value
+    from lakemark._base.canonical import json_value
 
     head: Mapping[str, Json] = {
         "schema": _SCHEMA,
@@ -162,55 +162,33 @@ def _write_json(result: SqlResult, sink: BinaryIO, room: int | None) -> bool:
 
 
 def _write_csv(result: SqlResult, sink: BinaryIO, room: int | None) -> bool:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    schema = pa.schema([(field.name, field.type if _is_flat(field.type) else pa.string()) for field in result.schema])
-    with csv.CSVWriter(sink, schema) as writer:
-        for batch in _limited(result, room):
-            if batch is None:
-                return False
-            columns = [_flat(column) for column in batch.columns]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return True
+    return _write_rows(result, sink, room, kind="csv")
 
 
 def _write_parquet(result: SqlResult, sink: BinaryIO, room: int | None) -> bool:
-    import pyarrow.parquet as pq
+    return _write_rows(result, sink, room, kind="parquet")
 
-    with pq.ParquetWriter(sink, result.schema) as writer:
+
+def _write_rows(result: SqlResult, sink: BinaryIO, room: int | None, *, kind: str) -> bool:
+    from lakemark.tables.reads.exports import Format, write_rows
+
+    complete = True
+
+    def shown() -> Iterator[pa.RecordBatch]:
+        nonlocal complete
         for batch in _limited(result, room):
             if batch is None:
-                return False
-            writer.write_batch(batch)
-    return True
+                complete = False
+            else:
+                yield batch
+
+    write_rows(shown(), result.schema, sink, kind=Format(kind))
+    return complete
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[Sequence[object]]:
     """Yield rows as values; two columns may have the same name."""
     return zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _is_flat(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string)
-    return any(test(kind) for test in (*tests, pa.types.is_decimal, pa.types.is_date, pa.types.is_timestamp))
-
-
-def _flat(column: pa.Array) -> pa.Array:
-    """Return a column as CSV can have it: what is nested, and bytes, as JSON text."""
-    import json
-
-    import pyarrow as pa
-
-    from lakemark.cli.tables.output import json_value
-
-    if _is_flat(column.type):
-        return column
-    values = [json_value(value) for value in column.to_pylist()]
-    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return pa.array(texts, pa.string())
 
 
 _WRITERS: Mapping[str, _Writer] = {

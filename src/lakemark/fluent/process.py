@@ -27,7 +27,7 @@ from lakemark._base.canonical import Json
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import ConflictError
 from lakemark._base.ids import new_run_id, short
-from lakemark._base.writer import RUN_FOLDER_VARIABLE
+from lakemark._base.writer import RUN_FOLDER_VARIABLE, Writer, write_as
 from lakemark.config.home import Home, create_home
 from lakemark.config.settings import Settings, read_settings
 from lakemark.fluent import limits
@@ -196,6 +196,7 @@ class ActiveRuns:
                 run.close()
                 shutil.rmtree(run.folder, ignore_errors=True)
                 raise
+            write_as(Writer(info.run_id))
         self._runs[run.run_id] = entry
         return run
 
@@ -217,6 +218,8 @@ class ActiveRuns:
                 error=described,
             )
         run.close()
+        if not entry.is_given and run.info.parent_run_id is None:
+            write_as(None)
         if entry.capture is not None:
             entry.capture.finish(status, described)
 

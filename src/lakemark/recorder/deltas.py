@@ -116,6 +116,7 @@ class Deltas:
             imports.after_import(name, self._patch_writers)
         imports.after_import("polars", self._patch_polars)
         imports.after_import("lakemark.tables.reading", self._patch_reading)
+        imports.after_import("lakemark.tables.pinning.clones", self._patch_clones)
 
     def _patch_table(self, module: ModuleType) -> None:
         table = module.DeltaTable
@@ -142,6 +143,10 @@ class Deltas:
         imports.patch_function(module.TableReader, "newest", self._wrap_newest)
         if self._world.active:
             imports.patch_function(module.TableReader, "has_commit", self._wrap_has_commit)
+
+    def _patch_clones(self, module: ModuleType) -> None:
+        for name in ("clone", "clone_pinned"):
+            imports.patch_function(module, name, self._wrap_clone)
 
     def _patch_polars(self, module: ModuleType) -> None:
         for name in ("read_delta", "scan_delta"):
@@ -419,6 +424,21 @@ class Deltas:
             return handle
 
         return cast("F", create)
+
+    def _wrap_clone(self, original: F) -> F:
+        """See the table that a clone makes: file by file, and not through `deltalake`."""
+
+        def clone(source: object, destination: str | os.PathLike[str], *args: object, **kwargs: object) -> object:
+            if self._recording.is_ours():
+                return original(source, destination, *args, **kwargs)
+            with self._recording.quiet():
+                uri = self._world.table_name(destination)
+            with self._writing(uri):
+                made = original(source, destination, *args, **kwargs)
+                self._wrote(None, uri=uri, before=None)
+            return made
+
+        return cast("F", clone)
 
     def _wrap_change(self, original: F, *, name: str) -> F:
         def change(owner: object, *args: object, **kwargs: object) -> object:

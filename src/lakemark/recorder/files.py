@@ -24,6 +24,7 @@ _HASH_LIMIT = 4 << 30
 _SMALL = 1 << 20
 _CHANGES = frozenset({"os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"})
 _CODE = (".py", ".pyc", ".so", ".pyi", ".pyd", ".pth", ".dylib")
+_OF_TABLES = ("/_delta_log/", "/_lakemark/", ".lakemark-clone/")
 _SYSTEM = ("/dev/", "/etc/", "/proc/", "/run/", "/sys/", "/usr/share/zoneinfo/", "/var/run/")
 
 
@@ -152,10 +153,13 @@ class Files:
                 self._world.temporary.add(text)
             elif text in self._written or self._is_temporary(text):
                 new = os.path.abspath(os.fsdecode(target))  # type: ignore[arg-type]  # checked by fsdecode itself
-                if not self._is_ours(new):
+                if not self._is_ours(new) and not self._is_in_table(new):
                     self.wrote(new)
         except Exception as error:  # noqa: BLE001 - the edge of the hook: what raises here would break the user's call
             self._recording.missing("data", f"{event} was not seen: {type(error).__name__}: {error}")
+
+    def _is_in_table(self, path: str) -> bool:
+        return path.startswith(self._tables or "\0") or any(part in path for part in _OF_TABLES)
 
     def _is_ours(self, path: str) -> bool:
         """Return True below the home, but not in a replay's scratch folder there."""
@@ -173,9 +177,7 @@ class Files:
             text = os.path.abspath(os.fsdecode(path))
             if text.endswith(_CODE) or text.startswith(self._skipped) or "/site-packages/" in text:
                 return
-            if text.startswith(self._tables or "\0") or "/_delta_log/" in text:
-                return
-            if self._is_ours(text):
+            if self._is_in_table(text) or self._is_ours(text):
                 return
             with self._recording.quiet():
                 reads, writes = _intent(mode, flags)

@@ -10,10 +10,10 @@ import importlib
 from collections.abc import Callable
 from datetime import datetime
 from types import ModuleType
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 from lakemark._base.canonical import Json
-from lakemark._base.clock import rfc3339
+from lakemark._base.clock import now_ms, rfc3339
 from lakemark._base.errors import LakemarkError
 from lakemark.recorder import imports
 from lakemark.recorder.plan import NamedTable
@@ -23,6 +23,7 @@ from lakemark.recorder.redirects import World
 __all__ = ["Names"]
 
 F = TypeVar("F", bound=Callable[..., object])
+_Key: TypeAlias = tuple[str, str, str]
 
 
 class _Table(Protocol):
@@ -40,6 +41,44 @@ class _Table(Protocol):
 
 class _TableModule(Protocol):
     def Table(self, uri: str, *, at: int | None, name: str | None) -> _Table: ...  # noqa: N802 -- a class
+
+
+class _Record(Protocol):
+    """What is used of a row of the catalog."""
+
+    @property
+    def catalog(self) -> str: ...
+
+    @property
+    def schema(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uri(self) -> str: ...
+
+
+class _CatalogStore(Protocol):
+    def get(self, name: _Key) -> object: ...
+
+    def add(self, name: _Key, *, uri: str, table_id: str, managed: bool, comment: str, created_ms: int) -> object: ...
+
+
+class _Catalog(Protocol):
+    """What is used of a `lakemark.tables.naming.catalog.Catalog`."""
+
+    @property
+    def store(self) -> _CatalogStore: ...
+
+    @property
+    def warehouse(self) -> str: ...
+
+
+class _NamesModule(Protocol):
+    def parse_name(self, text: str) -> _Key: ...
+
+    def dotted(self, name: _Key) -> str: ...
 
 
 class _TimesModule(Protocol):
@@ -81,6 +120,7 @@ class Names:
 
     def _patch_catalog(self, module: ModuleType) -> None:
         imports.patch_function(module.Catalog, "resolve", self._wrap_catalog)
+        imports.patch_function(module.Catalog, "record", self._wrap_record)
 
     def _patch_times(self, module: ModuleType) -> None:
         imports.patch_function(module.TableReader, "version_at", self._wrap_version_at)
@@ -107,6 +147,40 @@ class Names:
 
         return cast("F", resolve)
 
+    def _wrap_record(self, original: F) -> F:
+        """Let a replay's own catalog know the name that the script renames or drops."""
+
+        def record(catalog: _Catalog, name: str) -> object:
+            if self._recording.is_ours():
+                return original(catalog, name)
+            known = self._known.get(name)
+            if known is not None and known.name is not None:
+                self._remember(catalog, known)
+            found = cast("_Record", original(catalog, name))
+            self._say(NamedTable(name, self._name_of(found.uri), None, _dotted(found)))
+            return found
+
+        return cast("F", record)
+
+    def _remember(self, catalog: _Catalog, known: NamedTable) -> None:
+        with self._recording.quiet():
+            names = cast("_NamesModule", importlib.import_module("lakemark.tables.naming.names"))
+            key = names.parse_name(known.name or "")
+            if catalog.store.get(key) is None:
+                catalog.store.add(
+                    key,
+                    uri=known.uri,
+                    table_id=self._world.table_id(known.uri),
+                    managed=known.uri.startswith(f"{catalog.warehouse}/"),
+                    comment="",
+                    created_ms=now_ms(),
+                )
+
+    def _name_of(self, uri: str) -> str:
+        """Return where a table is in the original world."""
+        with self._recording.quiet():
+            return self._world.table_name(uri)
+
     def _resolve(self, text: str, ask: Callable[[], object]) -> object:
         """Return the table that a name meant in the original run, or ask the catalog."""
         if self._recording.is_ours():
@@ -127,8 +201,7 @@ class Names:
             if self._recording.is_ours():
                 return original(table, timestamp)
             times = cast("_TimesModule", importlib.import_module("lakemark.tables.log.timestamps"))
-            with self._recording.quiet():
-                uri = self._world.table_name(table.uri)
+            uri = self._name_of(table.uri)
             text = f"{uri}@{rfc3339(times.milliseconds(timestamp))}"
             known = self._known.get(text)
             found = self._version_at(uri, lambda: original(table, timestamp)) if known is None else known.at
@@ -155,7 +228,7 @@ class Names:
         """Write down what a name or a tag meant; a path with or without a number means itself."""
         is_tagged = table.at is not None and not text.endswith(f"@{table.at}")
         if table.name is not None or is_tagged:
-            self._say(NamedTable(text, table.uri, table.at, table.name))
+            self._say(NamedTable(text, self._name_of(table.uri), table.at, table.name))
 
     def _say(self, named: NamedTable) -> None:
         if named.text not in self._said:
@@ -172,3 +245,8 @@ class Names:
             return made
 
         return cast("F", split)
+
+
+def _dotted(found: _Record) -> str:
+    names = cast("_NamesModule", importlib.import_module("lakemark.tables.naming.names"))
+    return names.dotted((found.catalog, found.schema, found.name))

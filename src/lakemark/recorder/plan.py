@@ -45,6 +45,8 @@ class PinnedTable:
         Where the table is opened; the same as `uri` unless the version had to be rebuilt from a pin.
     open_version : int
         The version to open there.
+    table_id : str
+        The id in its metadata.
     """
 
     uri: str
@@ -52,6 +54,7 @@ class PinnedTable:
     version: int
     open_uri: str
     open_version: int
+    table_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

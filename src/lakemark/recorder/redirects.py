@@ -282,6 +282,10 @@ class World:
         kind = "written" if uri.startswith("/") and self._is_temporary(uri) else "unknown"
         return TableAnswer(uri, requested, uri, requested, None, kind)
 
+    def table_id(self, uri: str) -> str:
+        """Return the id of a pinned table; empty text where none is pinned."""
+        return next((pin.table_id for pin in self._pins(uri)), "")
+
     def nearest_pin(self, uri: str, found: int | None) -> int | None:
         """Return the pinned version that a time meant, when the table has it at version `found` by now.
 
@@ -315,7 +319,7 @@ class World:
         return _rest(path, self.own_folders) is not None or self._is_temporary(path)
 
     def _inside_table(self, name: str) -> str | None:
-        """Return where a file or folder of a pinned table really is; what no pin has, as an old commit, where it was."""
+        """Return where a file or folder of a pinned table really is; what no pin has, where it was."""
         found = []
         for pin in self.redirect.tables if self.redirect is not None else ():
             rest = _rest(name, (pin.uri,))

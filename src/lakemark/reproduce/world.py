@@ -216,15 +216,14 @@ def _changed_tables(
     for row in rows:
         if row.get("role") == "written":
             latest[row["uri"]] = max(cast("int", row["version"]), latest.get(row["uri"], 0))
+    roots = spellings(original)
     return {
-        (uri, version): Path(place_of(str(uri), originals=spellings(original), scratch=str(project), outside=str(mirror)))
+        (uri, version): Path(place_of(str(uri), originals=roots, scratch=str(project), outside=str(mirror)))
         for uri, version in latest.items()
     }
 
 
-def _pinned(
-    workspace: Workspace, table: Mapping[str, Json], *, folder: Path, own: Path | None = None
-) -> PinnedTable:
+def _pinned(workspace: Workspace, table: Mapping[str, Json], *, folder: Path, own: Path | None = None) -> PinnedTable:
     """Return where a version is opened: where it is, or rebuilt in `folder`, or in `own` for the script to change."""
     uri, version = str(table["uri"]), cast("int", table["version"])
     requested, manifest = cast("int | None", table["requested"]), text(table, "manifest")
@@ -235,12 +234,12 @@ def _pinned(
     pin = Pin(uri, str(table["table_id"]), version, manifest, holder="", reason="", created_ms=0)
     state = verify(pin, content)
     if state.status is PinStatus.READABLE and own is None:
-        return PinnedTable(uri, requested, version, uri, version)
+        return PinnedTable(uri, requested, version, uri, version, pin.table_id)
     if state.status is PinStatus.READABLE or state.recoverable:
         place = own or folder
         if not (place / "_delta_log").is_dir():  # another way of asking for this version, or the code's snapshot
             rebuild(content, place, numbered=True)
-        return PinnedTable(uri, requested, version, str(place), version)
+        return PinnedTable(uri, requested, version, str(place), version, pin.table_id)
     raise ReplayError("data", f"{name}: {state.status}, {state.detail}", hint=_how_to_restore(state, name=name))
 
 

@@ -128,8 +128,11 @@ class ObjectStore:
         with self._refusals():
             try:
                 incoming.chmod(0o444)
-                target.parent.mkdir(exist_ok=True)
-                incoming.replace(target)
+                try:
+                    incoming.replace(target)
+                except FileNotFoundError:
+                    target.parent.mkdir(exist_ok=True)
+                    incoming.replace(target)
             except BaseException:
                 incoming.unlink(missing_ok=True)
                 raise

@@ -17,5 +17,6 @@
 ==============  ====================================================================================================
 
 Beside them stand `fingerprint` (with `cells`), the content of rows as hashes; `failures`, the one place that knows what
-`deltalake` raises; and `scratch`, DuckDB on a temporary folder for what is larger than memory.
+`deltalake` raises; `scratch`, DuckDB on a temporary folder for what is larger than memory; `database`, how DuckDB is
+opened; and `quoting`, names in SQL.
 """

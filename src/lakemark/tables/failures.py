@@ -22,12 +22,15 @@ from deltalake.exceptions import (
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError, StorageError, nearest
 
-__all__ = ["PREVIEW", "is_no_log", "is_retryable", "translate", "translated"]
+__all__ = ["PREVIEW", "is_no_log", "is_retryable", "redacted", "translate", "translated"]
 
 PREVIEW = "preview"
 """Where the context of an error about a broken rule has the rows, as the text that `deltalake` gives."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SIGNATURE = re.compile(
+    r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)[^&\s\"')]+"
+)
 _EXISTS = ("already exists",)
 _NO_FOLDER = ("Invalid table location",)
 _NO_SUCH_VERSION = ("end version", "No files in log segment", "Invalid table version")
@@ -86,7 +89,7 @@ def translate(error: Exception, uri: str) -> LakemarkError:
         `NotFoundError` for no table or version, `ConflictError` for a lost race (its context says if another try is
         sound), `InvalidInputError` for data that does not fit or features that are not supported, else `StorageError`.
     """
-    text = _COLOUR.sub("", str(error)).strip()
+    text = redacted(_COLOUR.sub("", str(error))).strip()
     first = text.splitlines()[0] if text else type(error).__name__
     known = _stated(text, uri)
     if known is not None:
@@ -111,6 +114,17 @@ def translate(error: Exception, uri: str) -> LakemarkError:
         if any(part in text for part in parts):
             return ours
     return StorageError(f"{uri}: {first}")
+
+
+def redacted(text: str) -> str:
+    """Return what a storage says without the signatures of its URLs.
+
+    Examples
+    --------
+    >>> redacted("GET https://lake.example/t/_delta_log?sv=2024&sig=a%2Bb failed")
+    'GET https://lake.example/t/_delta_log?sv=2024&sig=*** failed'
+    """
+    return _SIGNATURE.sub(r"\1***", text)
 
 
 def _stated(text: str, uri: str) -> LakemarkError | None:

@@ -318,9 +318,9 @@ class TableReader:
             If the table did not record its changes then; the property that makes it do so is named.
         """
         last = self.open(version=to_version)
-        if from_version > last.version() and to_version is not None:
+        if from_version > last.version() and (to_version is not None or self.at is not None):
             raise InvalidInputError(
-                f"from version {from_version} to {to_version} of {self.uri} goes backwards",
+                f"from version {from_version} to {last.version()} of {self.uri} goes backwards",
                 hint="give the smaller one first",
             )
         first = last if from_version == last.version() else self.open(version=from_version)
@@ -391,11 +391,9 @@ class TableReader:
         limit : int, optional
             How many at most.
         """
-        table, at = self._load(None), self.at  # opened at an older version, `deltalake` misnumbers the commits
-        newer = 0 if at is None else max(table.version() - at, 0)
+        table = self.open()
         with translated(self.uri):
-            records = read_records(table, limit=None if limit is None else limit + newer)
-        return [record for record in records if at is None or record.version <= at][:limit]
+            return read_records(table, limit=limit)
 
     def _times(self) -> list[tuple[int, int]]:
         """Return version and time (ms) of each commit, ascending."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar
@@ -19,6 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from lakemark._base.errors import LakemarkError, StorageError
+from lakemark.tables.database import arrow_reader, connect, temporary_folder
+from lakemark.tables.quoting import literal, quoted
 
 __all__ = ["Scratch", "Value"]
 
@@ -50,21 +51,14 @@ class Scratch:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        try:
-            self.folder = Path(tempfile.mkdtemp(prefix="lakemark-", dir=folder))
-        except OSError as error:
-            raise StorageError(
-                f"no folder for temporary files: {error}", hint="set TMPDIR to a folder with room"
-            ) from error
-        self._database = duckdb.connect(
-            str(self.folder / "scratch.duckdb"),
-            config={
-                "memory_limit": _MEMORY,
-                "threads": str(min(_THREADS, os.cpu_count() or 1)),
-                "temp_directory": str(self.folder / "spill"),
-                "preserve_insertion_order": "false",
-            },
-        )
+        self.folder = temporary_folder("lakemark-", parent=folder)
+        self._database = connect(self.folder, name="scratch.duckdb")
+        for name, value in (
+            ("memory_limit", _MEMORY),
+            ("threads", str(min(_THREADS, os.cpu_count() or 1))),
+            ("preserve_insertion_order", "false"),
+        ):
+            self._database.execute(f"SET {name} = {literal(value)}")
         self._finalizer = weakref.finalize(self, _remove, self._database, self.folder)
 
     def __enter__(self) -> Self:
@@ -112,6 +106,23 @@ class Scratch:
         finally:
             self._database.unregister(stream)
 
+    def view(self, name: str, files: Sequence[Path], *, columns: Sequence[str]) -> None:
+        """Make a view of Parquet files, which are read where they are.
+
+        Parameters
+        ----------
+        name : str
+            The view's name, a plain word.
+        files : sequence of Path
+            Without wildcards in their names.
+        columns : sequence of str
+            Columns that each has. They are called `c0`, `c1` and so on.
+        """
+        listed = ", ".join(literal(str(file)) for file in files)
+        renamed = ", ".join(f"{quoted(column)} AS c{place}" for place, column in enumerate(columns))
+        source = f"read_parquet([{listed}], hive_partitioning = false)"
+        self.execute(f"CREATE VIEW {name} AS SELECT {renamed} FROM {source}")  # noqa: S608 -- every name is quoted
+
     def execute(self, query: str) -> None:
         """Run a statement that returns nothing."""
         self._run(lambda: self._database.execute(query))
@@ -123,9 +134,7 @@ class Scratch:
     def stream(self, query: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query; other queries may run meanwhile."""
         cursor = self._database.cursor()
-        relation = cursor.sql(query)
-        to_reader = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
-        reader = self._run(lambda: to_reader(_STREAM_ROWS))
+        reader = self._run(lambda: arrow_reader(cursor, query, rows=_STREAM_ROWS))
         try:
             while True:
                 try:

@@ -46,6 +46,8 @@ def test_the_history_of_an_old_version_is_that_of_its_own_commits(table: Table) 
     table.overwrite(table.read(version=0), commit=Commit(message="later"))
     assert [(record.version, record.commit.message) for record in read_records(early)][:2] == [(2, "late"), (1, None)]
     assert [(one.version, one.operation) for one in TableReader(table.uri, at=1).history(limit=1)] == [(1, "WRITE")]
+    assert [one.version for one in TableReader(table.uri, at=1).history(limit=5)] == [1, 0]
+    assert [one.version for one in TableReader(table.uri, at=table.version).history(limit=2)] == [3, 2]
 
 
 def test_head_reads_as_far_as_needed(table: Table) -> None:

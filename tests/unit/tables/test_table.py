@@ -31,6 +31,15 @@ def test_a_new_table_keeps_its_log(table: Table) -> None:
     assert table.open().protocol()[:2] == (1, 2)
 
 
+def test_opening_reads_few_commits_one_by_one(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t")
+    table.create(pa.table({"x": [1]}))
+    for number in range(21):
+        table.append(pa.table({"x": [number]}))
+    assert [file.name[:20] for file in (tmp_path / "t" / "_delta_log").glob("*.checkpoint.parquet")] == [f"{19:020}"]
+    assert table.read(version=19).num_rows + 2 == table.read().num_rows == 22
+
+
 def test_create_from_a_schema(tmp_path: Path) -> None:
     table = Table(tmp_path / "t")
     assert not table.exists()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +24,6 @@ __all__ = [
     "file_argument",
     "find_catalog",
     "json_option",
-    "json_value",
     "message_option",
     "open_table",
     "print_json",
@@ -138,19 +135,6 @@ def print_version(table: Table, version: int, *, as_json: bool) -> None:
 def print_json(schema: str, document: Mapping[str, Json]) -> None:
     """Print a document with the name of its format."""
     click.echo(json.dumps({"schema": schema, **document}, indent=2))
-
-
-def json_value(value: object) -> Json:
-    """Return a value of a row as JSON can say it."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def cell(value: object) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from lakemark.cli.tables.output import cell, json_option, json_value, open_table, print_json, table_argument
+from lakemark._base.canonical import json_value
+from lakemark.cli.tables.output import cell, json_option, open_table, print_json, table_argument
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from lakemark.cli.tables.output import cell, json_option, json_value, open_table, print_json
+from lakemark._base.canonical import json_value
+from lakemark.cli.tables.output import cell, json_option, open_table, print_json
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json

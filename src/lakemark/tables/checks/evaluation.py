@@ -24,8 +24,9 @@ from lakemark.tables.checks.rules import (
     Unique,
     describe,
 )
-from lakemark.tables.queries.engine import Engine, QueryError, duck_type, literal, quoted
+from lakemark.tables.queries.engine import Engine, QueryError, duck_type
 from lakemark.tables.queries.references import parse_query
+from lakemark.tables.quoting import literal, quoted
 
 __all__ = ["Rows", "check_columns", "evaluate", "is_on_rows"]
 

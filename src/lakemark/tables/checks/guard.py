@@ -20,8 +20,9 @@ from lakemark.tables.checks.evaluation import Rows, check_columns, evaluate, is_
 from lakemark.tables.checks.results import CheckResult, write
 from lakemark.tables.checks.rules import PROPERTY, Check, Severity, parse_checks
 from lakemark.tables.log.manifest import location
-from lakemark.tables.queries.engine import Engine, duck_type, quoted
+from lakemark.tables.queries.engine import Engine, duck_type
 from lakemark.tables.queries.views import add_rows, add_version
+from lakemark.tables.quoting import quoted
 
 __all__ = ["Admitted", "admit"]
 

@@ -12,7 +12,7 @@ from lakemark.tables.checks.evaluation import Rows, check_columns, evaluate
 from lakemark.tables.checks.results import CheckResult, parse_results
 from lakemark.tables.checks.rules import PROPERTY, Check, Severity, parse_checks, write_checks
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
+from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties, read_info
 from lakemark.tables.log.manifest import location
 from lakemark.tables.queries.engine import Engine
 from lakemark.tables.queries.views import add_version
@@ -134,10 +134,7 @@ def commit_results(table: TableReader, version: int) -> tuple[CheckResult, ...]:
         If the log has no such version.
     """
     table.open(version=version)
-    latest = TableReader(table.uri).open()  # opened at an older version, `deltalake` misnumbers the commits
-    with translated(table.uri):
-        entries = latest.history()
-    text = next((entry.get(PROPERTY) for entry in entries if entry.get("version") == version), None)
+    text = read_info(table.uri, version).get(PROPERTY)
     return () if text is None else parse_results(str(text))
 
 

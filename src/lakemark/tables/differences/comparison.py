@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +79,7 @@ class Comparison:
     alignment: Alignment
     key: tuple[str, ...] | None
     scratch: Scratch = field(default_factory=Scratch)
+    _distinct: set[str] = field(default_factory=set)
 
     def load(self, side: str, batches: Iterable[pa.RecordBatch]) -> None:
         """Read the rows of one version.
@@ -91,7 +93,36 @@ class Comparison:
         """
         layout = self._side(side)
         schema = pa.schema([layout.schema.field(name) for name in layout.order])
-        self.scratch.load(f"{side}_rows", (batch.select(layout.order) for batch in batches), schema=schema)
+        rows = (batch.select(layout.order) for batch in self._watched(side, batches))
+        self.scratch.load(f"{side}_rows", rows, schema=schema)
+
+    def attach(self, side: str, files: Sequence[Path], batches: Iterable[pa.RecordBatch]) -> None:
+        """Take the rows of one version from files that the database reads by itself.
+
+        Parameters
+        ----------
+        side : {"before", "after"}
+            Which.
+        files : sequence of Path
+            As `plain_files` returns them.
+        batches : iterable of pyarrow.RecordBatch
+            Their rows, with the columns of the key at least; read once, and not kept.
+        """
+        self.scratch.view(f"{side}_rows", files, columns=self._side(side).order)
+        for _ in self._watched(side, batches):
+            pass
+
+    def _watched(self, side: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Hand on the rows, and note if the key ascends all the way: then none is there twice."""
+        key = self.key[0] if self.key is not None and len(self.key) == 1 else None
+        last: int | None = None
+        ascends = key is not None
+        for batch in batches:
+            if key is not None and ascends and batch.num_rows:
+                ascends, last = _ascends(batch.column(key), after=last)
+            yield batch
+        if ascends:
+            self._distinct.add(side)
 
     def compare(self, *, names: tuple[str, str]) -> Counts:
         """Find the rows that differ, after both versions are loaded.
@@ -163,6 +194,8 @@ class Comparison:
         return [place for place in range(len(self.alignment.compared)) if place not in keys]
 
     def _check_key(self, side: str, name: str) -> None:
+        if side in self._distinct:
+            return
         keys = ", ".join(f"c{place}" for place in self._key_places())
         repeated = f"SELECT {keys}, count(*) AS copies FROM {side}_rows GROUP BY {keys} HAVING copies > 1"  # noqa: S608 -- no name of a user
         ordered = f"{repeated} ORDER BY {_sorted(keys.split(', '))} LIMIT {_SHOWN_KEYS}"
@@ -251,6 +284,16 @@ def _columns(batch: pa.RecordBatch, side: _Side) -> list[pa.Array]:
     """Return the columns of one version, in its order and with its types."""
     named = [batch.column(f"{side.name[0]}{place}") for place in side.places]
     return [column.cast(kind.type) for column, kind in zip(named, side.schema, strict=True)]
+
+
+def _ascends(column: pa.Array, *, after: int | None) -> tuple[bool, int | None]:
+    """Return whether each value is above the one before it, and the last one; only numbers and times can be told."""
+    kind = column.type
+    if column.null_count or not (pa.types.is_signed_integer(kind) or pa.types.is_timestamp(kind)):
+        return False, None
+    values = column.cast(pa.int64()).to_numpy()
+    above = after is None or int(values[0]) > after
+    return above and bool((values[1:] > values[:-1]).all()), int(values[-1])
 
 
 def _sorted(expressions: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ from deltalake import DeltaTable
 from lakemark._base.errors import InvalidInputError
 from lakemark.tables.differences.alignment import SchemaDifference, align
 from lakemark.tables.differences.comparison import Change, Comparison, Counts
+from lakemark.tables.differences.files import plain_files
 from lakemark.tables.differences.moments import Moments, measure
 from lakemark.tables.failures import translated
 from lakemark.tables.log.manifest import Manifest, ManifestFile, local_folder, observe
@@ -272,8 +274,9 @@ def diff(
     Notes
     -----
     Files count as shared if they are at the same place, of the same size and have the same rows deleted. Where columns
-    are mapped (or rows are deleted by vectors) and the schema changed, whole versions are compared. Memory is bounded;
-    the rows of the files that differ are copied to the folder for temporary files.
+    are mapped (or rows are deleted by vectors) and the schema changed, whole versions are compared. Memory is bounded.
+    The rows that differ go to the folder for temporary files; where DuckDB cannot read the files that differ as they
+    are (`lakemark.tables.differences.files`), so do all of their rows.
     """
     if statistics not in _STATISTICS:
         raise InvalidInputError(f"statistics={statistics!r} is not one of {', '.join(_STATISTICS)}")
@@ -288,11 +291,17 @@ def diff(
     names = alignment.compared.names
     measured: list[dict[str, Moments]] = [{}, {}]
     schemas = (alignment.before, alignment.after)
+    wanted = [] if statistics == "none" else names
     for version, entries, schema, moments, place in zip(
         versions, only, schemas, measured, ("before", "after"), strict=True
     ):
-        wanted = [] if statistics == "none" else names
-        comparison.load(place, _measured(version.rows(entries, schema), wanted, moments))
+        files = version.plain_files(entries, schema)
+        if files is None:
+            comparison.load(place, _measured(version.rows(entries, schema), wanted, moments))
+            continue
+        looked = pa.schema([field for field in schema if field.name in (*wanted, *(comparison.key or ()))])
+        rows = version.rows(entries, looked) if looked.names else iter(())
+        comparison.attach(place, files, _measured(rows, wanted, moments))
     counts = comparison.compare(names=(str(versions[0].side), str(versions[1].side)))
     scopes = _Scopes(versions[1], shared)
     if statistics == "all":
@@ -347,6 +356,11 @@ class _Version:
             for batch in scan_files(self.table, entries, columns=schema.names):
                 columns = [column.cast(kind.type) for column, kind in zip(batch.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def plain_files(self, entries: Sequence[ManifestFile], schema: pa.Schema) -> list[Path] | None:
+        """Return the files where DuckDB reads from them what `rows` yields, else None."""
+        folder = local_folder(self.reader.uri)
+        return plain_files(entries, schema, folder=folder) if folder and reads_files(self.table) else None
 
     def place(self, entry: ManifestFile) -> str:
         """Return where a file is, whichever table names it."""

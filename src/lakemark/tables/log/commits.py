@@ -17,7 +17,7 @@ from lakemark._base.writer import current_writer
 from lakemark.tables.log.files import TableFiles
 from lakemark.tables.log.manifest import local_folder
 
-__all__ = ["KEEP_LOG", "Commit", "CommitRecord", "commit_properties", "read_record", "read_records"]
+__all__ = ["KEEP_LOG", "Commit", "CommitRecord", "commit_properties", "read_info", "read_record", "read_records"]
 
 KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 """For every commit of ours: else `deltalake` deletes the commits of a table that nobody has protected."""
@@ -161,6 +161,14 @@ def read_records(table: DeltaTable, *, limit: int | None = None) -> list[CommitR
     return records
 
 
+def read_info(uri: str, version: int) -> Mapping[str, object]:
+    """Return all that a commit says about itself; empty where it says nothing, or the log does not have it any more."""
+    try:
+        return _info(TableFiles(uri).read(_path(version)))
+    except NotFoundError:
+        return {}
+
+
 def _in_folder(folder: Path) -> _Read:
     def read(version: int) -> tuple[bytes, int] | None:
         path = folder / _path(version)
@@ -186,9 +194,13 @@ def _on_storage(files: TableFiles) -> _Read:
 
 
 def _record(version: int, content: bytes, written_ms: int) -> CommitRecord:
+    return read_record({"timestamp": written_ms, **_info(content), "version": version})
+
+
+def _info(content: bytes) -> Mapping[str, object]:
     actions = (json.loads(line) for line in content.splitlines() if b'"commitInfo"' in line)
-    found: dict[str, object] = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
-    return read_record({"timestamp": written_ms, **found, "version": version})
+    found: Mapping[str, object] = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
+    return found
 
 
 def _path(version: int) -> str:

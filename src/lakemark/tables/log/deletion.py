@@ -165,8 +165,8 @@ def _from_log(log: Path, version: int) -> Mapping[str, DeletionVector | None]:
     found: dict[str, DeletionVector | None] = {}
     for commit in sorted(log.glob("*.json")):
         if commit.stem.isdigit() and int(commit.stem) <= version:
-            for line in commit.read_text().splitlines():
-                add = json.loads(line).get("add") if '"add"' in line else None
+            for line in commit.read_bytes().splitlines():  # of text, it would split at U+2028 too
+                add = json.loads(line).get("add") if b'"add"' in line else None
                 if add is not None:
                     vector = add.get("deletionVector")
                     found[add["path"]] = vector_from_json(vector) if vector else None

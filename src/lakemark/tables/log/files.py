@@ -24,6 +24,7 @@ from deltalake.fs import DeltaStorageHandler
 
 from lakemark._base.errors import InvalidInputError, LakemarkError, NotFoundError, StorageError
 from lakemark._base.files import write_atomic
+from lakemark.tables.failures import redacted
 from lakemark.tables.log.manifest import local_folder, location
 
 __all__ = ["StoredFile", "TableFiles", "tables_below"]
@@ -333,5 +334,5 @@ def _failures(uri: str, path: str, what: str) -> Iterator[None]:
     except (DeltaError, pa.ArrowException, OSError, ValueError) as error:
         if what == "read" and isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
             raise NotFoundError(f"there is no file {place}") from error
-        text = getattr(error, "strerror", None) or " ".join(_ORNAMENT.sub("", str(error)).split())[:_SAID]
+        text = getattr(error, "strerror", None) or " ".join(redacted(_ORNAMENT.sub("", str(error))).split())[:_SAID]
         raise StorageError(f"{place} cannot be {what}: {text}", hint="check the place and who may use it") from error

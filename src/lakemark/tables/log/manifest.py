@@ -19,6 +19,7 @@ import builtins
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -32,6 +33,8 @@ from lakemark._base.errors import InvalidInputError, StorageError
 from lakemark.tables.log.deletion import DeletionVector, deletion_vectors, vector_from_json
 
 __all__ = ["FORMAT", "DeltaTableLike", "Manifest", "ManifestFile", "local_folder", "location", "observe", "parse"]
+
+_PASSWORD = re.compile(r"([^:/]+://)[^/?#@]*:(?!\d+/)[^@]*@")
 
 FORMAT = "lakemark.manifest/1"
 
@@ -175,8 +178,9 @@ class Manifest:
 
     @property
     def schema_sha256(self) -> str:
-        """The sha256 of `schema_json`."""
-        return hashlib.sha256(self.schema_json.encode()).hexdigest()
+        """The sha256 of the schema as ASCII JSON with sorted keys, for `deltalake` writes them in any order."""
+        plain = json.dumps(json.loads(self.schema_json), separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()
 
     @property
     def log_identity(self) -> str:
@@ -278,6 +282,12 @@ def parse(manifest_json: bytes | str) -> Manifest:
 def location(uri: str) -> str:
     """Return the one spelling of where a table is: an absolute path, or a URI for other storage; no slash at the end.
 
+    Raises
+    ------
+    InvalidInputError
+        For a URI with a password or a query in it: the place of a table is written down and shown in many places, and
+        a secret would be with it.
+
     Examples
     --------
     >>> location("file:///lake/a%20b/"), location("s3://lake/sales/")
@@ -287,6 +297,7 @@ def location(uri: str) -> str:
     if parts.scheme == "file":
         return str(Path(unquote(parts.path)).resolve())
     if "://" in uri:
+        _refuse_secrets(uri)
         return uri.rstrip("/")
     return str(Path(uri).expanduser().resolve())
 
@@ -295,6 +306,19 @@ def local_folder(uri: str) -> Path | None:
     """Return the folder of a table that lies on a local file system, else None."""
     place = location(uri)
     return None if "://" in place else Path(place)
+
+
+def _refuse_secrets(uri: str) -> None:
+    shown, what = uri, None
+    if _PASSWORD.match(uri):
+        shown, what = _PASSWORD.sub(r"\1***@", uri), "a password"
+    if "?" in shown:
+        shown, what = f"{shown.partition('?')[0]}?***", what or "a query"
+    if what:
+        raise InvalidInputError(
+            f"{shown} has {what} in it, and where a table is gets written down and shown",
+            hint="give the URI without it, and credentials in the environment: AWS_SECRET_ACCESS_KEY, say",
+        )
 
 
 def _canonical(value: Json) -> bytes:

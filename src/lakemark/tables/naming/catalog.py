@@ -227,6 +227,10 @@ class Catalog:
             yield table
         except ConflictError as error:
             raise self._lost(key, table) from error
+        except LakemarkError:
+            if table.exists():  # made, but its rows were refused
+                self._keep(key, table, comment=comment)
+            raise
         self._keep(key, table, comment=comment)
 
     def register(self, name: str, uri: str | Path, *, comment: str = "", protect: bool = True) -> Table:

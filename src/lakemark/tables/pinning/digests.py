@@ -90,6 +90,7 @@ class Digests:
         self.objects = objects
         self._threads = threads or (os.cpu_count() or 1) + 2
         self._known: dict[tuple[str, str], str | None] = {}
+        self._changed: set[tuple[str, str]] = set()
 
     def check(self, manifest: str, *, places: Places, progress: Progress | None = None) -> FileCheck:
         """Compare the files of a version with what was written down; write it down where nothing was.
@@ -110,14 +111,16 @@ class Digests:
 
         Notes
         -----
-        Nothing is written down as long as a file cannot be read.
+        Nothing is written down as long as a file cannot be read, does not have its size, or is known by another version
+        to have had other content.
         """
         needed = list(pieces(parse(self.objects.get(manifest))))
         self._read([piece for piece in needed if (places.uri, piece.name) not in self._known], places, progress)
         found = {piece.name: self._known[places.uri, piece.name] for piece in needed}
         unreadable = tuple(sorted(path for path, digest in found.items() if digest is None))
+        spoilt = {piece.name for piece in needed if (places.uri, piece.name) in self._changed}
         document = self.store.get(manifest)
-        if document is None and not unreadable:
+        if document is None and not (unreadable or spoilt) and all(map(places.is_whole, needed)):
             files: dict[str, Json] = dict(found)
             written = self.objects.put(canonical({"format": FORMAT, "manifest": manifest, "files": files}))
             document = self.store.put(manifest, written, created_ms=now_ms())
@@ -125,9 +128,9 @@ class Digests:
         else:
             recorded = False
         known = self._document(document, manifest) if document is not None else {}
-        changed = tuple(
-            sorted(path for path, digest in found.items() if digest is not None and known.get(path, digest) != digest)
-        )
+        other = {path for path, digest in found.items() if digest is not None and known.get(path, digest) != digest}
+        self._changed |= {(places.uri, path) for path in other}
+        changed = tuple(sorted(other | spoilt))
         return FileCheck(recorded, changed, unreadable, len(needed), sum(piece.size for piece in needed))
 
     def _document(self, document: str, manifest: str) -> Mapping[str, str]:

@@ -15,8 +15,10 @@ from typing import Protocol
 from lakemark._base.clock import now_ms
 from lakemark._base.errors import NotFoundError, StorageError
 from lakemark.storage.objects import ObjectStore
+from lakemark.tables.log.files import TableFiles
 from lakemark.tables.log.manifest import Manifest, parse
 from lakemark.tables.log.pieces import Places, pieces
+from lakemark.tables.pinning.announcements import wait_for_announced
 from lakemark.tables.reading import TableReader
 
 __all__ = ["Pin", "PinRecord", "PinState", "PinStatus", "PinStore", "ReleasedPinRecord", "hold", "let_go", "verify"]
@@ -205,6 +207,8 @@ def hold(manifest: Manifest, *, holder: str, reason: str, pins: PinStore, object
         reason=reason,
         created_ms=pin.created_ms,
     )
+    own = (piece.relative for piece in pieces(manifest) if piece.absolute is None)
+    wait_for_announced(TableFiles(manifest.uri), own)
     state = verify(pin, data)
     if state.missing and not before:
         let_go(pin, pins=pins, reason="was not whole when it was pinned")

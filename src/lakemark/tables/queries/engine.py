@@ -1,4 +1,4 @@
-"""DuckDB, closed to everything but the tables that it is given: the one module that knows it.
+"""DuckDB, closed to everything but the tables that it is given.
 
 A connection has no database on disk, sees no file but the data files of its tables, looks for no variables of the
 program, loads no extension, and nothing in it can be set any more once it is sealed. What it cannot hold in memory goes
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,10 @@ import duckdb
 import pyarrow as pa
 
 from lakemark._base.errors import InvalidInputError, LakemarkError, StorageError
+from lakemark.tables.database import arrow_reader, connect, temporary_folder
+from lakemark.tables.quoting import literal, quoted
 
-__all__ = ["NO_VALUE", "Engine", "QueryError", "duck_type", "literal", "quoted"]
+__all__ = ["NO_VALUE", "Engine", "QueryError", "duck_type"]
 
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -79,22 +80,19 @@ class Engine:
     """
 
     def __init__(self, *, threads: int | None = None, memory_limit: str | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="lakemark-sql-"))
-        self._connection = duckdb.connect()
+        self._folder = temporary_folder("lakemark-sql-")
+        self._connection = connect(self._folder)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="lakemark-sql")
         self._close = weakref.finalize(self, _close, self._connection, self._worker, self._folder)
         self._paths: list[str] = []
-        self._set("temp_directory", str(self._folder / "spill"))
-        self._set("TimeZone", "UTC")
         self._connection.execute("SET errors_as_json = true")
-        self._connection.execute("SET enable_progress_bar = false")  # it would be printed among the rows
         if threads is not None:
             if threads < 1:
                 raise InvalidInputError(f"threads is {threads}, it must be 1 or more")
             self._connection.execute(f"SET threads = {threads}")
         if memory_limit is not None:
             try:
-                self._set("memory_limit", memory_limit)
+                self._connection.execute(f"SET memory_limit = {literal(memory_limit)}")
             except duckdb.Error as error:
                 raise InvalidInputError(
                     f"memory limit {memory_limit!r} is no size", hint="write a number and a unit, for example 2GB"
@@ -167,8 +165,6 @@ class Engine:
             f"SET allowed_paths = [{listed}]",
             "SET enable_external_access = false",
             "SET python_enable_replacements = false",
-            "SET autoinstall_known_extensions = false",
-            "SET autoload_known_extensions = false",
             "SET allow_community_extensions = false",
             "SET lock_configuration = true",
         ):
@@ -200,7 +196,7 @@ class Engine:
         StorageError
             If memory and disk are full, or a data file is gone.
         """
-        reader = self._do(lambda: _arrow(self._connection, text), text)
+        reader = self._do(lambda: arrow_reader(self._connection, text, rows=_ROWS_PER_BATCH), text)
         return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader, text))
 
     def fetch(self, text: str) -> list[tuple[object, ...]]:
@@ -209,7 +205,7 @@ class Engine:
 
     def table(self, text: str) -> pa.Table:
         """Return all rows of a small result as Arrow; errors as in `stream`."""
-        return self._do(lambda: _arrow(self._connection, text).read_all(), text)
+        return self._do(lambda: arrow_reader(self._connection, text, rows=_ROWS_PER_BATCH).read_all(), text)
 
     def _batches(self, reader: pa.RecordBatchReader, text: str) -> Iterator[pa.RecordBatch]:
         while True:
@@ -269,9 +265,6 @@ class Engine:
         ((document,),) = self.fetch(f"SELECT json_serialize_sql({literal(text)})")
         return json.loads(str(document))
 
-    def _set(self, name: str, value: str) -> None:
-        self._connection.execute(f"SET {name} = {literal(value)}")
-
     def _described(self, text: str) -> dict[str, str]:
         return {str(row[0]): str(row[1]) for row in self.fetch(f"DESCRIBE {text}")}
 
@@ -298,39 +291,11 @@ def duck_type(kind: pa.DataType) -> str:
     return "VARCHAR" if is_text else "BLOB"
 
 
-def quoted(name: str) -> str:
-    """Return a name as SQL has it, whatever letters it has.
-
-    Examples
-    --------
-    >>> print(quoted('a "net" amount'))
-    "a ""net"" amount"
-    """
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return text as a constant of SQL.
-
-    Examples
-    --------
-    >>> literal("o'clock")
-    "'o''clock'"
-    """
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _parquet(files: Sequence[Path], partitioned_by: Sequence[str]) -> str:
     listed = ", ".join(literal(str(path)) for path in files)
     types = ", ".join(f"{literal(name)}: VARCHAR" for name in partitioned_by)
     hive = f"true, hive_types = {{{types}}}" if partitioned_by else "false"
     return f"read_parquet([{listed}], union_by_name = {len(files) > 1}, hive_partitioning = {hive})"
-
-
-def _arrow(connection: duckdb.DuckDBPyConnection, text: str) -> pa.RecordBatchReader:
-    relation = connection.sql(text)
-    read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader  # the name before DuckDB 1.4
-    return read(_ROWS_PER_BATCH)
 
 
 def _parsed(error: Exception) -> dict[str, str]:

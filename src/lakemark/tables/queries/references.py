@@ -21,6 +21,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from lakemark._base.errors import InvalidInputError, nearest
+from lakemark.tables.quoting import quoted
 
 __all__ = ["Query", "Reference", "Rewritten", "parse_query"]
 
@@ -108,8 +109,8 @@ class Query:
         """
         edits = list(self._edits)
         for reference, view in zip(self.references, views, strict=True):
-            alias = "" if reference.alias is not None else f" AS {_quoted(_last_name(reference.name))}"
-            edits.append((reference.start, reference.end, f"{_quoted(view)}{alias}"))
+            alias = "" if reference.alias is not None else f" AS {quoted(_last_name(reference.name))}"
+            edits.append((reference.start, reference.end, f"{quoted(view)}{alias}"))
         return Rewritten(self.text, tuple(sorted(edits)))
 
     def place(self, offset: int) -> tuple[int, int]:
@@ -377,7 +378,3 @@ def _name(parts: Sequence[str]) -> str:
 def _last_name(name: str) -> str:
     bare = re.sub(r"@[^/@]*$", "", name).rstrip("/").replace("`", "")
     return bare.rpartition("/")[2] if "/" in bare else bare.rpartition(".")[2]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -105,6 +105,8 @@ def _local_files(manifest: Manifest) -> list[Path] | None:
 def _tells_partition(entry: ManifestFile, path: Path) -> bool:
     """Return whether the folders' names are just the partition's values, with no letter that needs an escape."""
     told = [part.split("=", 1) for part in path.parent.parts if "=" in part]
+    if NO_VALUE in entry.partition_values.values():  # a text that looks like the name of null's folder
+        return False
     values = {name: NO_VALUE if value is None else value for name, value in entry.partition_values.items()}
     return sorted(told) == sorted([name, value] for name, value in values.items()) and all(
         _PLAIN_VALUE.fullmatch(value) and _PLAIN_VALUE.fullmatch(name) for name, value in values.items()

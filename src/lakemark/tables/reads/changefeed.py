@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from lakemark.tables.reads.datafiles import DataFile, Request
 from lakemark.tables.reads.layout import Naming
 from lakemark.tables.reads.scan import check_columns, constants, locate
 
-__all__ = ["CHANGE_COLUMNS", "change_feed", "is_recorded"]
+__all__ = ["CHANGE_COLUMNS", "change_feed", "check_recorded", "commit_changes"]
 
 CHANGE_COLUMNS = (
     pa.field("_change_type", pa.string()),
@@ -31,13 +31,20 @@ CHANGE_COLUMNS = (
 
 _Action: TypeAlias = Mapping[str, Json]
 _Actions: TypeAlias = Mapping[str, _Action]
+_Configuration: TypeAlias = Mapping[str, str] | None
 
 _PROPERTY = "delta.enableChangeDataFeed"
 
 
-def is_recorded(table: DeltaTable) -> bool:
-    """Return True if commits behind the version that is open record what they change."""
-    return table.metadata().configuration.get(_PROPERTY, "false").lower() == "true"
+def check_recorded(table: DeltaTable) -> None:
+    """Refuse a version behind which commits do not record what they change.
+
+    Raises
+    ------
+    InvalidInputError
+        If the property of the table is not set.
+    """
+    _check_recorded(table.metadata().configuration, location(table.table_uri), table.version())
 
 
 def change_feed(table: DeltaTable, *, first: DeltaTable, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
@@ -66,12 +73,8 @@ def change_feed(table: DeltaTable, *, first: DeltaTable, columns: Sequence[str] 
     """
     uri = location(table.table_uri)
     check_readable(table)
-    if not is_recorded(first) or not is_recorded(table):
-        version = first.version() if not is_recorded(first) else table.version()
-        raise InvalidInputError(
-            f"{uri} does not record its changes at version {version}: the property {_PROPERTY} is not true",
-            hint=f"set {_PROPERTY}=true; changes are recorded from the next commit on",
-        )
+    check_recorded(first)
+    check_recorded(table)
     mode = table.metadata().configuration.get("delta.columnMapping.mode", "none")
     if mode != Naming.PLAIN:
         raise InvalidInputError(
@@ -82,16 +85,36 @@ def change_feed(table: DeltaTable, *, first: DeltaTable, columns: Sequence[str] 
     wanted = schema.names if columns is None else list(columns)
     check_columns(wanted, schema, uri=uri)
     shape = pa.schema([*(schema.field(name) for name in wanted), *CHANGE_COLUMNS])
-    return pa.RecordBatchReader.from_batches(shape, _changes(table, first.version(), shape))
+    versions = range(first.version(), table.version() + 1)
+    return pa.RecordBatchReader.from_batches(shape, commit_changes(table, versions, shape=shape))
 
 
-def _changes(table: DeltaTable, start: int, shape: pa.Schema) -> Iterator[pa.RecordBatch]:
+def commit_changes(table: DeltaTable, versions: Iterable[int], *, shape: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the changes of some commits, one commit after the other.
+
+    Parameters
+    ----------
+    table : DeltaTable
+        Opened at the last of the versions or a later one.
+    versions : iterable of int
+        Which commits.
+    shape : pyarrow.Schema
+        The columns to return, those of the feed at the end.
+
+    Raises
+    ------
+    InvalidInputError
+        At a commit that ends the recording.
+    """
     uri = location(table.table_uri)
     log = TableFiles(uri)
     with translated(uri):
-        for version in range(start, table.version() + 1):
+        for version in versions:
             path = f"_delta_log/{version:020}.json"
             actions = [json.loads(line) for line in log.read(path).splitlines() if line.strip()]
+            for action in actions:
+                if action.get("metaData"):
+                    _check_recorded(cast("_Configuration", action["metaData"].get("configuration")), uri, version)
             parts = _parts(actions)
             if any(_is_for_engine(action, table) for _, action in parts):
                 yield from _by_engine(table, version, shape)
@@ -100,6 +123,14 @@ def _changes(table: DeltaTable, start: int, shape: pa.Schema) -> Iterator[pa.Rec
             stored = log.stat(path)
             moment = info.get("inCommitTimestamp") or info.get("timestamp") or (stored.modified_ms if stored else 0)
             yield from _by_files(table, parts, shape, commit=(version, cast("int", moment)))
+
+
+def _check_recorded(configuration: _Configuration, uri: str, version: int) -> None:
+    if ((configuration or {}).get(_PROPERTY) or "false").lower() != "true":
+        raise InvalidInputError(
+            f"{uri} does not record its changes at version {version}: the property {_PROPERTY} is not true",
+            hint=f"set {_PROPERTY}=true; changes are recorded from the next commit on",
+        )
 
 
 def _parts(actions: Sequence[_Actions]) -> list[tuple[str | None, _Action]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -17,14 +15,14 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from lakemark._base.canonical import Json
-from lakemark._base.errors import InvalidInputError, StorageError
+from lakemark._base.canonical import json_value
+from lakemark._base.errors import StorageError
 
-__all__ = ["Format", "export", "json_value", "write_rows"]
+__all__ = ["Format", "export", "write_rows"]
 
 
 class Format(StrEnum):
-    """How a file holds rows; `json` is one object per line."""
+    """How a file holds rows; `json` is one object a line, and in `csv` bytes are base 64 and nested values JSON."""
 
     CSV = "csv"
     JSON = "json"
@@ -51,8 +49,6 @@ def export(rows: pa.RecordBatchReader, path: Path, *, kind: Format) -> int:
 
     Raises
     ------
-    InvalidInputError
-        For a column that the format cannot hold.
     StorageError
         If the file cannot be written; then nothing is changed.
 
@@ -104,40 +100,35 @@ def write_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file: Binar
     return count
 
 
-def json_value(value: object) -> Json:
-    """Return a value of a row as JSON can say it: numbers that JSON lacks and times as text, bytes in base 64.
-
-    Examples
-    --------
-    >>> json_value({"x": float("nan"), "y": b"a"})
-    {'x': 'NaN', 'y': 'YQ=='}
-    """
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-
-
 def _writer(schema: pa.Schema, file: BinaryIO, kind: Format) -> _Writer:
     if kind is Format.JSON:
         return _JsonLines(file)
-    writer: _Writer
-    if kind is Format.CSV:
-        nested = [field.name for field in schema if pa.types.is_nested(field.type)]
-        if nested:
-            raise InvalidInputError(
-                f"column {nested[0]!r} of type {schema.field(nested[0]).type} does not fit into CSV",
-                hint="take json or parquet, or leave it out with --columns",
-            )
-        writer = pa_csv.CSVWriter(file, schema)
-    else:
-        writer = pq.ParquetWriter(file, schema)
-    return writer
+    return _Csv(schema, file) if kind is Format.CSV else pq.ParquetWriter(file, schema)
+
+
+class _Csv:
+    def __init__(self, schema: pa.Schema, file: BinaryIO) -> None:
+        self._schema = pa.schema([(one.name, one.type if _is_flat(one.type) else pa.string()) for one in schema])
+        self._writer = pa_csv.CSVWriter(file, self._schema)
+
+    def write_batch(self, batch: pa.RecordBatch, /) -> None:
+        columns = [column if _is_flat(column.type) else _as_text(column) for column in batch.columns]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_decimal, types.is_date)
+    return any(test(kind) for test in (*tests, types.is_timestamp))
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    values = [json_value(value) for value in column.to_pylist()]
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return pa.array(texts, pa.string())
 
 
 class _JsonLines:

@@ -148,7 +148,7 @@ def hash_bounds(shares: Sequence[float]) -> tuple[int, ...]:
     >>> [hex(bound) for bound in hash_bounds([0.8, 0.1, 0.1])]
     ['0xcccccccccccccccc', '0xe666666666666666']
     """
-    return tuple(int(share * 2**64) for share in cumulative(shares))
+    return tuple(min(int(share * 2**64), 2**64 - 1) for share in cumulative(shares))
 
 
 def cumulative(shares: Sequence[float]) -> list[Fraction]:

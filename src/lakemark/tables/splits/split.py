@@ -103,21 +103,26 @@ class Splits:
         wanted = schema.names if columns is None else list(columns)
         check_columns(wanted, schema, uri=self.table.uri)
         kept = self.names.index(name)
-        rows = (batch.filter(pa.array(places == kept)) for batch, places in self.placed(wanted))
+        rows = (batch.filter(pa.array(places == kept)) for batch, places in self._read(wanted, order_by=None))
         batches = (batch.select(wanted) for batch in rows if batch.num_rows)
         return pa.RecordBatchReader.from_batches(pa.schema([schema.field(name) for name in wanted]), batches)
 
     def placed(self, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, Places]]:
-        """Yield all rows, and for each the number of its part.
+        """Yield all rows in the order of files, and for each the number of its part.
 
         Parameters
         ----------
         columns : sequence of str
             Which columns; those that the split is by are there in any case.
         """
+        return self._read(columns, order_by=())  # an order by a key costs a sort
+
+    def _read(
+        self, columns: Sequence[str], *, order_by: Sequence[str] | None
+    ) -> Iterator[tuple[pa.RecordBatch, Places]]:
         needed = list(dict.fromkeys((*columns, *self.assignment.columns)))
         with translated(self.table.uri):
-            for batch in self.table.batches(columns=needed):
+            for batch in self.table.batches(columns=needed, order_by=order_by):
                 yield batch, self.assignment.places(batch)
 
     def assign(self, frame: Frame) -> pa.Array:
@@ -304,7 +309,7 @@ def _quantiles(splits: Splits, shares: Sequence[Fraction]) -> tuple[int, ...]:
     rule = splits.assignment
     times = (
         pa.RecordBatch.from_arrays([pa.array(rule.times(batch))], schema=schema)
-        for batch in splits.table.batches(columns=list(rule.columns))
+        for batch in splits.table.batches(columns=list(rule.columns), order_by=())
     )
     with Scratch() as scratch:
         scratch.load("times", times, schema=schema)

@@ -136,11 +136,11 @@ def _bytes(actions: list[_Action] | tuple[()]) -> int:
 
 
 def _file(add: _Action) -> ManifestFile:
-    vector = add.get("deletionVector")
+    vector, values = add.get("deletionVector"), cast("Mapping[str, str | None]", add["partitionValues"])
     return ManifestFile(
         path=cast("str", add["path"]),
         size=cast("int", add["size"]),
-        partition_values=cast("Mapping[str, str | None]", add["partitionValues"]),
+        partition_values={name: text or None for name, text in values.items()},  # an empty text is a null
         modification_time=cast("int", add["modificationTime"]),
         deletion_vector=vector_from_json(cast("Mapping[str, Json]", vector)) if vector else None,
     )

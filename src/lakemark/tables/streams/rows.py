@@ -10,28 +10,12 @@ from itertools import groupby
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from lakemark.tables.failures import translated
-from lakemark.tables.log.manifest import ManifestFile, location
+from lakemark.tables.log.manifest import ManifestFile
 from lakemark.tables.reading import TableReader
+from lakemark.tables.reads.changefeed import CHANGE_COLUMNS, check_recorded, commit_changes
 from lakemark.tables.reads.scan import scan_files
 
-__all__ = [
-    "FEED_COLUMNS",
-    "SourceFile",
-    "read_ahead",
-    "read_changes",
-    "read_files",
-    "read_snapshot_changes",
-]
-
-FEED_COLUMNS = pa.schema(
-    [
-        pa.field("_change_type", pa.string()),
-        pa.field("_commit_version", pa.int64()),
-        pa.field("_commit_timestamp", pa.timestamp("us", "UTC")),
-    ]
-)
-"""What the rows of a change feed have besides the columns of the table."""
+__all__ = ["SourceFile", "read_ahead", "read_changes", "read_files", "read_snapshot_changes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +80,17 @@ def read_changes(table: DeltaTable, versions: Sequence[int]) -> Iterator[pa.Reco
 
     Raises
     ------
+    InvalidInputError
+        If the table did not record its changes then.
     StorageError
-        If the feed does not have a commit: it was not on, or its files are gone.
+        If a file is gone.
     """
-    shape = pa.schema([*pa.schema(table.schema().to_arrow()), *FEED_COLUMNS])
-    uri = location(table.table_uri)
-    latest = TableReader(uri).open()
-    for version in versions:
-        with translated(uri):
-            for batch in pa.RecordBatchReader.from_stream(latest.load_cdf(version, version)):
-                yield _shaped(batch, shape)
+    shape = pa.schema([*pa.schema(table.schema().to_arrow()), *CHANGE_COLUMNS])
+    reader = TableReader(table.table_uri)
+    if versions:
+        check_recorded(reader.open(version=versions[0]))
+        every = range(versions[0], versions[-1] + 1)  # one without rows may have ended the recording
+        yield from commit_changes(reader.open(), every, shape=shape)
 
 
 def read_snapshot_changes(
@@ -120,25 +105,22 @@ def read_snapshot_changes(
     timestamp_ms : int
         When the version was made, in milliseconds since 1970-01-01 UTC.
     """
-    shape = pa.schema([*pa.schema(table.schema().to_arrow()), *FEED_COLUMNS])
+    shape = pa.schema([*pa.schema(table.schema().to_arrow()), *CHANGE_COLUMNS])
     for batch in read_files(table, files):
         said = ("insert", files[0].version, timestamp_ms * 1000)
         extra = [
             pa.repeat(pa.scalar(value, field.type), batch.num_rows)
-            for value, field in zip(said, FEED_COLUMNS, strict=True)
+            for value, field in zip(said, CHANGE_COLUMNS, strict=True)
         ]
         yield pa.RecordBatch.from_arrays([*batch.columns, *extra], schema=shape)
 
 
 def _shaped(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch with exactly these columns; one that it does not have is null."""
-    columns = []
-    for field in schema:
-        if field.name not in batch.schema.names:
-            columns.append(pa.nulls(batch.num_rows, field.type))
-            continue
-        column = batch.column(field.name)
-        if field.name == "_commit_timestamp" and column.type.tz is None:  # the feed says UTC without a zone
-            column = column.cast(pa.timestamp("us")).cast(pa.int64()).cast(field.type)
-        columns.append(column.cast(field.type))
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

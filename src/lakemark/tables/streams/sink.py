@@ -10,7 +10,7 @@ from deltalake import DeltaTable, Transaction, write_deltalake
 
 from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError
 from lakemark.tables.failures import translated
-from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
+from lakemark.tables.log.commits import KEEP_LOG, Commit
 from lakemark.tables.streams.batches import Batch, Delivery, Pending
 from lakemark.tables.streams.offsets import Position
 from lakemark.tables.streams.positions import COMMIT_KEY, Positions, QueryRecord
@@ -145,14 +145,13 @@ class TableSink:
         stream, merges = self._shaped(batch.reader(), sink)
         try:
             admitted = admit(sink, Guarded(stream.reader()))
-            properties = commit_properties(
-                Commit(message=f"batch {batch.batch_id} of stream {self._name}"),
-                metadata={
-                    **admitted.metadata,
-                    COMMIT_KEY: self._positions.said(record, start=batch.plan.start.to_json()),
-                },
-            )
+            properties = Commit(message=f"batch {batch.batch_id} of stream {self._name}").properties()
             properties.app_transactions = [Transaction(self._positions.application, batch.batch_id)]
+            properties.custom_metadata = {
+                **(properties.custom_metadata or {}),
+                **admitted.metadata,
+                COMMIT_KEY: self._positions.said(record, start=batch.plan.start.to_json()),
+            }
             with explained(sink):
                 write_deltalake(
                     sink,

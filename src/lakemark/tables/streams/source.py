@@ -16,12 +16,13 @@ from lakemark.tables.log.features import check_readable
 from lakemark.tables.log.manifest import ManifestFile, observe
 from lakemark.tables.log.timestamps import milliseconds
 from lakemark.tables.reading import TableReader
+from lakemark.tables.reads.changefeed import CHANGE_COLUMNS
 from lakemark.tables.streams.growth import growth_problem
 from lakemark.tables.streams.log import CommitLog, LogCommit
 from lakemark.tables.streams.offsets import Offset
 from lakemark.tables.streams.options import StreamOptions
 from lakemark.tables.streams.plans import Gathering, Limits, Plan, ReadRows
-from lakemark.tables.streams.rows import FEED_COLUMNS, read_changes, read_files, read_snapshot_changes
+from lakemark.tables.streams.rows import read_changes, read_files, read_snapshot_changes
 
 __all__ = ["Source"]
 
@@ -194,7 +195,7 @@ class Source:
         files, schema = tuple(gathering.entries), _arrow(shape.schema())
         if not self._options.read_change_feed:
             return partial(read_files, shape, files), schema
-        with_feed = pa.schema([*schema, *FEED_COLUMNS])
+        with_feed = pa.schema([*schema, *CHANGE_COLUMNS])
         if start.initial:
             made = max((one.entry.modification_time for one in files), default=0)
             return partial(read_snapshot_changes, shape, files, timestamp_ms=made), with_feed

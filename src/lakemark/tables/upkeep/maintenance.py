@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
@@ -23,6 +24,7 @@ from lakemark.tables.table import Table
 from lakemark.tables.upkeep.compaction import compacting
 from lakemark.tables.upkeep.removals import LOG, list_log
 from lakemark.tables.writes.retries import retried
+from lakemark.tables.writes.targets import refuse_binary_partitions
 
 __all__ = ["TARGET_BYTES", "Compaction", "checkpoint", "compact", "z_order"]
 
@@ -325,6 +327,7 @@ def _check_whole(table: Table) -> None:
 
 
 def _check_features(uri: str, opened: DeltaTable) -> None:
+    refuse_binary_partitions(opened.metadata().partition_columns, pa.schema(opened.schema().to_arrow()))
     mode = opened.metadata().configuration.get("delta.columnMapping.mode", "none")
     if mode != "none":
         raise InvalidInputError(

@@ -42,6 +42,7 @@ from lakemark.tables.failures import translated
 from lakemark.tables.log.files import StoredFile, TableFiles, tables_below
 from lakemark.tables.log.manifest import Manifest, local_folder, location, observe, parse
 from lakemark.tables.log.pieces import Piece, pieces
+from lakemark.tables.pinning.announcements import announced
 from lakemark.tables.pinning.markers import marked_manifests
 from lakemark.tables.pinning.pins import PinRecord
 from lakemark.tables.table import Table
@@ -155,24 +156,33 @@ def vacuum(
         if _is_ours(file.path) and file.path not in before and not file.path.startswith(others)
     }
     expired = _expired(files, found, before_ms=now_ms() - round(retention_hours * _HOUR_MS))
-    # last, so that they are the newest: what was pinned or restored while the log was read
-    pinned = _Needed(table.uri, [*needed, *(parse(manifest) for manifest in marked_manifests(files))])
-    latest = _latest(table.uri)
-    spared = {path for path, version in expired.items() if path in pinned or pinned.spans(version, latest)}
-    doomed = sorted(path for path in expired if path not in spared and path not in latest)
-    kept = [found[path].size for path in spared if path not in latest]
-    if not dry_run:
-        for path in doomed:
-            files.delete(path)
-            if advance is not None:
-                advance(found[path].size)
+    doomed, spared = _sorted_out(files, expired, needed)
+    if doomed and not dry_run:
+        with announced(files, doomed) as renew:
+            doomed, spared = _sorted_out(files, expired, needed)  # again: what was pinned before that could be seen
+            for path in doomed:
+                files.delete(path)
+                renew()
+                if advance is not None:
+                    advance(found[path].size)
     return VacuumReport(
         deleted=tuple(doomed),
         deleted_bytes=sum(found[path].size for path in doomed),
-        kept_files=len(kept),
-        kept_bytes=sum(kept),
+        kept_files=len(spared),
+        kept_bytes=sum(found[path].size for path in spared),
         dry_run=dry_run,
     )
+
+
+def _sorted_out(
+    files: TableFiles, expired: Mapping[str, int | None], needed: Sequence[Manifest]
+) -> tuple[list[str], list[str]]:
+    """Return what may go now, and what may not because it is held."""
+    held = _Needed(files.uri, [*needed, *(parse(manifest) for manifest in marked_manifests(files))])
+    latest = _latest(files.uri)  # last, so that it is the newest
+    free = {path: version for path, version in expired.items() if path not in latest}
+    spared = [path for path, version in free.items() if path in held or held.spans(version, latest)]
+    return sorted(free.keys() - set(spared)), spared
 
 
 class _Needed:

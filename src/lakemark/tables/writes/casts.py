@@ -230,7 +230,7 @@ def _storable_leaf(kind: pa.DataType, name: str) -> pa.DataType:
 
 def is_hard_to_partition(kind: pa.DataType) -> bool:
     """Return True for a type that has values which cannot be the name of a partition's folder."""
-    return bool(pa.types.is_decimal(kind) or _is_text(kind) or _is_binary(kind))
+    return bool(pa.types.is_decimal(kind) or _is_text(kind))
 
 
 def check_case(names: Sequence[str]) -> None:

@@ -22,10 +22,19 @@ from lakemark.tables.failures import translated
 from lakemark.tables.fingerprint import ArrowStream
 from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.log.manifest import location
+from lakemark.tables.quoting import quoted
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.casts import StrictStream, arrow_reader
 from lakemark.tables.writes.constraints import explained, generated_columns
-from lakemark.tables.writes.expressions import cast_to, check_assignments, check_predicate, count_rows, quoted, select
+from lakemark.tables.writes.expressions import (
+    cast_to,
+    check_assignments,
+    check_predicate,
+    count_rows,
+    exact,
+    exact_predicate,
+    select,
+)
 from lakemark.tables.writes.guards import Guarded, admit
 from lakemark.tables.writes.properties import PROPERTIES
 from lakemark.tables.writes.retries import retried
@@ -118,7 +127,7 @@ class MergeRule:
     def predicate(self) -> str:
         """Return the SQL that is true for rows that match."""
         if isinstance(self.on, str):
-            return self.on
+            return exact(self.on)
         return " AND ".join(f"target.{quoted(name)} = source.{quoted(name)}" for name in self.on)
 
 
@@ -139,9 +148,9 @@ def delete(target: TableReader, where: str | None, *, commit: Commit | None = No
             check_predicate(table, where)
         before = table.version()
         with explained(table):
-            # alone where all goes: such a delete reads no file, so that deltalake would not see that they were compacted
+            # alone where all goes: such a delete reads no file, so deltalake would not see that they were compacted
             metrics = table.delete(
-                where,
+                None if where is None else exact_predicate(table, where),
                 commit_properties=commit_properties(commit, alone=where is None),
                 post_commithook_properties=KEEP_LOG,
             )
@@ -168,8 +177,8 @@ def update(
         metadata = _admit_updated(table, assignments, where)
         with explained(table):
             metrics = table.update(
-                updates={quoted(name): expression for name, expression in assignments.items()},
-                predicate=where,
+                updates={quoted(name): exact(expression) for name, expression in assignments.items()},
+                predicate=None if where is None else exact_predicate(table, where),
                 commit_properties=commit_properties(commit, metadata=metadata),
                 post_commithook_properties=KEEP_LOG,
             )

@@ -19,8 +19,9 @@ from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkErro
 from lakemark.tables.failures import PREVIEW, translated
 from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.log.manifest import location
+from lakemark.tables.quoting import quoted
 from lakemark.tables.reading import TableReader
-from lakemark.tables.writes.expressions import check_predicate, is_true_for, quoted
+from lakemark.tables.writes.expressions import check_predicate, exact, is_true_for
 from lakemark.tables.writes.retries import retried
 from lakemark.tables.writes.targets import open_target
 
@@ -95,7 +96,7 @@ def add_constraint(target: TableReader, name: str, expression: str, *, commit: C
         with explained(table, also=[Rule(f"constraint {name!r}", expression)]):
             # alone: on an old handle, deltalake would not look at the rows that came since
             table.alter.add_constraint(
-                {name: expression},
+                {name: exact(expression)},
                 commit_properties=commit_properties(commit, alone=True),
                 post_commithook_properties=KEEP_LOG,
             )

@@ -17,6 +17,7 @@ from deltalake.exceptions import DeltaError
 from lakemark._base.errors import InvalidInputError, nearest
 from lakemark.tables.failures import translated
 from lakemark.tables.log.manifest import location
+from lakemark.tables.quoting import quoted
 from lakemark.tables.writes.casts import StrictStream, always_fits, is_hard_to_partition
 
 __all__ = [
@@ -24,9 +25,10 @@ __all__ = [
     "check_assignments",
     "check_predicate",
     "count_rows",
+    "exact",
+    "exact_predicate",
     "expression_type",
     "is_true_for",
-    "quoted",
     "select",
 ]
 
@@ -34,6 +36,12 @@ _ACTUAL = "__lakemark_value"
 _WRAPPED = 2.0**62
 _SHORT = ("an integer shorter than int64", "BIGINT", "cast(... as bigint)")
 _LONG = ("int64", "DOUBLE", "cast(... as decimal(38, 0)) or double")
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/
+    | (?P<fraction>(?<![\w.])(?:\d+\.\d*|\.\d+|\d+(?=[eE][+-]?\d))(?:[eE][+-]?\d+)?(?![\w.]))""",
+    re.DOTALL | re.VERBOSE,
+)
+_EQUALITY = re.compile(r"""\s*("?)\w+\1\s*=\s*(?:'(?:[^']|'')*'|-?\d+)\s*""")
 _VOLATILE = re.compile(r"\b(random|uuid)\s*\(", re.IGNORECASE)
 _SQL_TYPES = {
     pa.int8(): "tinyint",
@@ -46,17 +54,6 @@ _SQL_TYPES = {
     pa.date32(): "date",
     pa.bool_(): "boolean",
 }
-
-
-def quoted(name: str) -> str:
-    """Return a column's name as SQL takes it, whatever it contains.
-
-    Examples
-    --------
-    >>> quoted('my "own" column')
-    '"my ""own"" column"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def select(table: DeltaTable, expressions: Sequence[str], *, where: str | None = None) -> pa.RecordBatchReader:
@@ -76,9 +73,8 @@ def select(table: DeltaTable, expressions: Sequence[str], *, where: str | None =
     InvalidInputError
         For what is no SQL, or names a column that is not there.
     """
-    condition = "" if where is None else f" WHERE (\n{where}\n)"  # a line of its own, so that a comment ends
     with translated(location(table.table_uri)):
-        return _run(_over(table), f"SELECT {', '.join(expressions)} FROM target{condition}")  # noqa: S608  # user's own
+        return _run(_over(table), f"SELECT {', '.join(expressions)} FROM target{_condition(table, where)}")  # noqa: S608  # user's own
 
 
 def count_rows(table: DeltaTable, where: str | None = None) -> int:
@@ -100,6 +96,45 @@ def check_predicate(table: DeltaTable, where: str, *, name: str = "where") -> No
         raise InvalidInputError(
             f"{name}: {where} is of type {kind}, and a condition is true or false", hint="compare it with something"
         )
+
+
+def exact(expression: str) -> str:
+    """Return an expression that `deltalake` computes as SQL says.
+
+    It rounds a constant to the type of the column that it is compared with, so that `id = 2.5` is true for 2. It leaves
+    alone what has to be computed first.
+
+    Examples
+    --------
+    >>> exact("id < 2.5 and name <> '2.5'")
+    "id < (2.5 + 0) and name <> '2.5'"
+    """
+    return _TOKEN.sub(lambda found: f"({found[0]} + 0)" if found["fraction"] else found[0], expression)
+
+
+def exact_predicate(table: DeltaTable, where: str) -> str:
+    """Return a condition that `deltalake` finds the same rows by as SQL does.
+
+    Where a condition speaks of nothing but columns that the table is partitioned by, `deltalake` asks it of the names
+    of folders, and takes every file for one that meets it as soon as it is more than a comparison. One that also speaks
+    of another column is asked of the rows.
+    """
+    also = _of_rows(table, where)
+    return exact(where) if also is None else f"(\n{exact(where)}\n) AND {also}"
+
+
+def _of_rows(table: DeltaTable, where: str) -> str | None:
+    """Return what is true for every row and no folder, if a condition is more than a comparison on folders."""
+    metadata, schema = table.metadata(), pa.schema(table.schema().to_arrow())
+    partitions = metadata.partition_columns
+    if not partitions or _EQUALITY.fullmatch(where) is not None:
+        return None
+    try:
+        expression_type(pa.schema([schema.field(name) for name in partitions]), where, name="where")
+    except InvalidInputError:
+        return None  # it speaks of other columns too, or is none
+    other = quoted(next(name for name in schema.names if name not in partitions))
+    return f"({other} IS NULL OR {other} IS NOT NULL)"
 
 
 def expression_type(schema: pa.Schema, expression: str, *, name: str) -> pa.DataType:
@@ -273,9 +308,8 @@ def _check_wrapping(table: DeltaTable, expression: str, found: pa.DataType, *, w
             else f"target.{quoted(field.name)}"
             for field in fields
         ]
-        condition = "" if where is None else f" WHERE (\n{where}\n)"
         query = (
-            f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM target{condition}) AS target "  # noqa: S608
+            f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM target{_condition(table, where)}) AS target "  # noqa: S608
             f"WHERE {differs} LIMIT 1"
         )
         try:
@@ -296,6 +330,14 @@ def _check_name(name: str, schema: pa.Schema, uri: str) -> None:
             f"{uri} has no column {name!r}" + (f", did you mean {close!r}?" if close else ""),
             hint=f"its columns are {', '.join(schema.names)}",
         )
+
+
+def _condition(table: DeltaTable, where: str | None) -> str:
+    """Return the WHERE of a query, on lines of its own, so that a comment ends; its parts are asked one by one."""
+    if where is None:
+        return ""
+    also = _of_rows(table, where)
+    return f" WHERE (\n{where}\n)" if also is None else f" WHERE coalesce((\n{where}\n) AND {also}, false)"
 
 
 def _over(table: DeltaTable) -> QueryBuilder:

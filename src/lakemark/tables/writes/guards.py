@@ -10,7 +10,8 @@ from typing import Protocol
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from lakemark.tables.writes.expressions import quoted, select
+from lakemark.tables.quoting import quoted
+from lakemark.tables.writes.expressions import select
 
 __all__ = ["CHECKS", "Admission", "Guarded", "admit"]
 

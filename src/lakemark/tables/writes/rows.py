@@ -20,12 +20,12 @@ from lakemark.tables.log.commits import KEEP_LOG, Commit, commit_properties
 from lakemark.tables.reading import TableReader
 from lakemark.tables.writes.casts import StrictStream, arrow_reader, storable_schema
 from lakemark.tables.writes.constraints import GENERATED, Rule, explained, generated_columns
-from lakemark.tables.writes.expressions import check_predicate, expression_type
+from lakemark.tables.writes.expressions import check_predicate, exact_predicate, expression_type
 from lakemark.tables.writes.guards import Guarded, admit
 from lakemark.tables.writes.properties import PROPERTIES, check_properties
 from lakemark.tables.writes.retries import is_replayable, retried
 from lakemark.tables.writes.schemas import generated_schema, merged_schema
-from lakemark.tables.writes.targets import check_latest, open_target, refuse_identity
+from lakemark.tables.writes.targets import check_latest, open_target, refuse_binary_partitions, refuse_identity
 
 __all__ = ["Layout", "append", "create", "overwrite", "rewrite"]
 
@@ -65,6 +65,7 @@ class _Write:
     mode: Literal["append", "overwrite"]
     schema_mode: SchemaMode | None = None
     where: str | None = None
+    guarded: bool = True
 
     @property
     def replaces(self) -> bool:
@@ -101,7 +102,7 @@ def create(target: TableReader, data: ArrowStream | pa.Schema, layout: Layout, *
             post_commithook_properties=KEEP_LOG,
             raise_if_key_not_exists=False,
         )
-    return 0 if rows is None else append(target, rows, commit=commit)
+    return 0 if rows is None else _fill(target, rows, commit=commit)
 
 
 def append(
@@ -167,7 +168,9 @@ def overwrite(
 
 
 def rewrite(table: DeltaTable, rows: pa.RecordBatchReader, schema: pa.Schema, *, commit: Commit | None) -> int:
-    """Replace all rows of the version that is open, and its schema, unless anybody has committed since.
+    """Write all rows of the version that is open anew, with another schema, unless anybody has committed since.
+
+    The checks that the table declares are not asked: no row changes.
 
     Raises
     ------
@@ -175,7 +178,7 @@ def rewrite(table: DeltaTable, rows: pa.RecordBatchReader, schema: pa.Schema, *,
         If anybody has.
     """
     stream = StrictStream(rows, schema, partitions=table.metadata().partition_columns)
-    return _commit(table, _Write(stream, "overwrite", "overwrite"), commit=commit)
+    return _commit(table, _Write(stream, "overwrite", "overwrite", guarded=False), commit=commit)
 
 
 def _strict(
@@ -205,14 +208,17 @@ def _commit(table: DeltaTable, write: _Write, *, commit: Commit | None) -> int:
     """Write, and return the new version."""
     also = [] if write.where is None else [Rule("where", write.where)]
     try:
-        admitted = admit(table, Guarded(write.stream.reader(), replaces=write.replaces, where=write.where))
+        rows, metadata = write.stream.reader(), None
+        if write.guarded:
+            admitted = admit(table, Guarded(rows, replaces=write.replaces, where=write.where))
+            rows, metadata = admitted.rows, admitted.metadata
         # alone: otherwise rows that were appended since would live on beside those that replace all
-        said = commit_properties(commit, metadata=admitted.metadata, alone=write.replaces)
+        said = commit_properties(commit, metadata=metadata, alone=write.replaces)
         with explained(table, also=also):
             if write.mode == "append":
                 write_deltalake(
                     table,
-                    admitted.rows,
+                    rows,
                     mode="append",
                     schema_mode=write.schema_mode,
                     commit_properties=said,
@@ -221,10 +227,10 @@ def _commit(table: DeltaTable, write: _Write, *, commit: Commit | None) -> int:
             else:
                 write_deltalake(
                     table,
-                    admitted.rows,
+                    rows,
                     mode="overwrite",
                     schema_mode=write.schema_mode,
-                    predicate=write.where,
+                    predicate=None if write.where is None else exact_predicate(table, write.where),
                     commit_properties=said,
                     post_commithook_properties=KEEP_LOG,
                 )
@@ -254,6 +260,16 @@ def _create_filled(target: TableReader, stream: StrictStream, layout: Layout, *,
         raise
 
 
+def _fill(target: TableReader, rows: pa.RecordBatchReader, *, commit: Commit | None) -> int:
+    """Append to a table that was made a moment ago; where that fails, say that it is there."""
+    try:
+        return append(target, rows, commit=commit)
+    except LakemarkError as error:
+        left = f"{target.uri} was made and is empty: lakemark tables append {target.uri} FILE adds corrected rows"
+        error.hint = f"{error.hint}; {left}" if error.hint else left
+        raise
+
+
 def _generated(schema: pa.Schema, generated: Mapping[str, str]) -> Mapping[str, pa.Field]:
     """Return the fields of generated columns; the type of one that the schema lacks is that of its expression."""
     others = pa.schema([field for field in storable_schema(schema) if field.name not in generated])
@@ -276,6 +292,7 @@ def _check_mode(mode: str | None, allowed: str) -> None:
 
 
 def _check_partitions(partition_by: Sequence[str], schema: pa.Schema) -> None:
+    """Raise for a column to partition by that is not there, or whose values cannot be the names of folders."""
     for name in partition_by:
         if name not in schema.names:
             close = nearest(name, schema.names)
@@ -289,3 +306,4 @@ def _check_partitions(partition_by: Sequence[str], schema: pa.Schema) -> None:
                 "of negative fractions",
                 hint="partition by a text or an integer",
             )
+    refuse_binary_partitions(partition_by, schema)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakemark._base.errors import InvalidInputError
 from lakemark.tables.reading import TableReader
 
-__all__ = ["check_latest", "open_target", "refuse_identity"]
+__all__ = ["check_latest", "open_target", "refuse_binary_partitions", "refuse_identity"]
 
 _IDENTITY = b"delta.identity."
 
@@ -35,13 +37,15 @@ def open_target(target: TableReader) -> DeltaTable:
     Raises
     ------
     InvalidInputError
-        For a table at a version, or one with identity columns.
+        For a table at a version, or one with identity columns, or one that is partitioned by binary values.
     NotFoundError
         If there is no table.
     """
     check_latest(target)
     table = target.open()
-    refuse_identity(pa.schema(table.schema().to_arrow()), target.uri)
+    schema = pa.schema(table.schema().to_arrow())
+    refuse_identity(schema, target.uri)
+    refuse_binary_partitions(table.metadata().partition_columns, schema)
     return table
 
 
@@ -60,3 +64,20 @@ def refuse_identity(schema: pa.Schema, uri: str) -> None:
             "deltalake would leave nulls in it",
             hint="write the numbers yourself, into an ordinary column",
         )
+
+
+def refuse_binary_partitions(partitions: Collection[str], schema: pa.Schema) -> None:
+    """Raise for partitions by binary values: `deltalake` reads back other bytes than it wrote.
+
+    Raises
+    ------
+    InvalidInputError
+        It names the column.
+    """
+    for name in partitions:
+        if pa.types.is_binary(schema.field(name).type):
+            raise InvalidInputError(
+                f"partition column {name!r} is binary: deltalake reads back other bytes than it writes into the names "
+                "of folders",
+                hint="partition by a text or an integer",
+            )

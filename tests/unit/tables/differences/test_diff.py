@@ -323,6 +323,16 @@ def test_a_key_that_is_not_unique_is_refused(tmp_path: Path, key: list[str], say
         diff(at(table, 0), table, key=key)
 
 
+@pytest.mark.parametrize("ids", [[[1, 2], [2, 3]], [[1, 2, 2], [3]], [[1, 3], [2, 3]], [[1, None], [None]]])
+def test_a_key_that_all_but_ascends_is_refused(tmp_path: Path, ids: list[list[int | None]]) -> None:
+    table = Table(tmp_path / "t")
+    table.create(pa.schema([("id", pa.int64())]))
+    for part in ids:
+        table.append(pa.table({"id": pa.array(part, pa.int64())}))
+    with pytest.raises(InvalidInputError, match="1 keys are there more than once"):
+        diff(at(table, 0), table, key=["id"])
+
+
 def test_bad_arguments_are_refused(sales: Table) -> None:
     with pytest.raises(InvalidInputError, match="statistics='some' is not one of"):
         diff(sales, sales, statistics="some")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 from lakemark._base.writer import Writer, writing_as
 from lakemark.tables.checks.rules import Check, NotNull
 from lakemark.tables.checks.running import add_check, drop_check
-from lakemark.tables.log.commits import Commit, commit_properties
+from lakemark.tables.log.commits import Commit, commit_properties, read_info
 from lakemark.tables.pinning.protection import protect
 from lakemark.tables.table import Table
 from lakemark.tables.upkeep.compaction import compact_small_files
@@ -96,3 +97,14 @@ def old_table(folder: Path, properties: dict[str, str]) -> Table:
 def age(table: Table) -> None:
     for path in (Path(table.uri) / "_delta_log").iterdir():
         os.utime(path, (10**9, 10**9))
+
+
+def test_a_commit_says_its_own_where_others_say_nothing(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t")
+    table.create(pa.table({"x": [0]}))
+    table.append(pa.table({"x": [1]}), commit=Commit(message="one"))
+    silent = Path(table.uri) / "_delta_log" / f"{2:020}.json"
+    silent.write_text(json.dumps({"txn": {"appId": "other", "version": 1}}))
+    table.append(pa.table({"x": [2]}), commit=Commit(message="three"))
+    said = [read_info(table.uri, version).get("lakemark.message") for version in range(5)]
+    assert said == [None, "one", None, "three", None]

@@ -41,6 +41,16 @@ def test_a_vector_without_its_log_is_still_seen(deletion_table: Callable[..., Ta
     assert (vector.storage, vector.cardinality) == ("unknown", 2)
 
 
+def test_a_log_with_separators_of_lines_in_its_texts(deletion_table: Callable[..., Table]) -> None:
+    table = deletion_table("u")
+    commit = Path(table.uri) / "_delta_log" / f"{0:020}.json"
+    whole = commit.read_bytes()
+    noted = '"add":{"tags":{"note":"one\u2028two\x85three"},'.encode()
+    assert b'"add":{' in whole
+    commit.write_bytes(whole.replace(b'"add":{', noted))
+    assert table.manifest().rows == 8
+
+
 def test_prefixes_and_absolute_paths() -> None:
     base = {"offset": 1, "sizeInBytes": 36, "cardinality": 2}
     named = vector_from_json({"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", **base})

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from lakemark._base.canonical import canonical
-from lakemark._base.errors import StorageError
+from lakemark._base.errors import InvalidInputError, StorageError
 from lakemark.tables.log.manifest import local_folder, location, observe, parse
 from lakemark.tables.table import Table
 
@@ -23,13 +25,29 @@ def test_a_manifest_says_what_the_log_says(table: Table) -> None:
     assert (manifest.files, manifest.rows) == (2, 3)
     assert manifest.bytes == sum(path.stat().st_size for path in Path(table.uri).glob("*.parquet"))
     assert manifest.schema_json == opened.schema().to_json()
-    assert manifest.schema_sha256 == hashlib.sha256(manifest.schema_json.encode()).hexdigest()
+    plain = json.dumps(json.loads(manifest.schema_json), separators=(",", ":"), sort_keys=True)
+    assert manifest.schema_sha256 == hashlib.sha256(plain.encode()).hexdigest()
     data = json.loads(manifest.to_json())
     assert manifest.to_json() == canonical(data)
     assert [file["path"] for file in data["files"]] == sorted(file["path"] for file in data["files"])
     files = [[file["path"], file["size"]] for file in data["files"]]
     identity = hashlib.sha256(canonical([manifest.table_id, manifest.schema_sha256, files])).hexdigest()
     assert manifest.log_identity == identity
+
+
+def test_a_partition_of_year_1(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1], "at": [datetime(1, 2, 3, 4)], "utc": [datetime(1, 2, 3, 4, tzinfo=UTC)]})  # noqa: DTZ001
+    made = Table(tmp_path / "early")
+    made.create(rows, partition_by=["at", "utc"])
+    assert made.manifest().entries[0].partition_values["at"] == "0001-02-03 04:00:00.000000"
+    assert made.read() == rows
+
+
+def test_the_order_of_keys_in_a_schema_does_not_count(table: Table) -> None:
+    manifest = table.manifest()
+    backwards = json.dumps(json.loads(manifest.schema_json, object_pairs_hook=lambda pairs: dict(reversed(pairs))))
+    assert backwards != manifest.schema_json
+    assert replace(manifest, schema_json=backwards).log_identity == manifest.log_identity
 
 
 def test_a_manifest_is_read_back(table: Table) -> None:
@@ -103,3 +121,19 @@ def test_observing_needs_no_pyarrow(table: Table) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == table.manifest().log_identity
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("s3://AKIA:sec/ret@lake/t", "s3://***@lake/t has a password"),
+        ("abfss://me:secret@lake.example/t", "abfss://***@lake.example/t has a password"),
+        ("https://lake.example/t?sv=1&sig=secret", "https://lake.example/t?*** has a query"),
+    ],
+)
+def test_a_place_holds_no_secret(uri: str, shown: str) -> None:
+    with pytest.raises(InvalidInputError, match=re.escape(shown)) as caught:
+        location(uri)
+    assert "sec" not in str(caught.value).replace("AWS_SECRET_ACCESS_KEY", "")
+    for sound in ("s3://me@lake/a", "http://localhost:9000/a@b/t", "abfss://c@lake.example/t", "s3://lake/a:b@c"):
+        assert location(sound) == sound

@@ -224,3 +224,13 @@ def test_dropping_forgets_the_name_only(catalog: Catalog) -> None:
     assert made.read().num_rows == 2
     with pytest.raises(NotFoundError, match="no table is named"):
         catalog.drop("sales.orders")
+
+
+def test_a_table_whose_first_rows_are_refused_has_its_name(catalog: Catalog) -> None:
+    wrong = pa.table({"a": [2], "b": [5]})
+    with pytest.raises(
+        InvalidInputError, match=r"was made and is empty: lakemark tables append .* adds corrected rows"
+    ):
+        catalog.create("sales.sums", wrong, generated={"b": "a + a"})
+    catalog.resolve("sales.sums").append(pa.table({"a": [2]}))
+    assert catalog.resolve("sales.sums").read().to_pylist() == [{"a": 2, "b": 4}]

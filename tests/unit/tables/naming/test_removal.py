@@ -7,10 +7,14 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lakemark._base.errors import ConflictError, InvalidInputError
+from lakemark._base.errors import ConflictError, InvalidInputError, StorageError
 from lakemark.storage.database import open_database
 from lakemark.storage.objects import ObjectStore
+from lakemark.tables.log.files import StoredFile, TableFiles
 from lakemark.tables.naming.catalog import Catalog
+from lakemark.tables.naming.removal import delete_table
+from lakemark.tables.pinning.markers import mark
+from lakemark.tables.pinning.pins import hold
 from lakemark.tables.pinning.tags import Tags
 from lakemark.tables.table import Table
 from lakemark.tracking.catalog import SqlCatalogStore
@@ -97,3 +101,43 @@ def test_a_table_that_took_the_place_stays(catalog: Catalog, made: Table) -> Non
     with pytest.raises(ConflictError, match="was re-created"):
         catalog.drop("sales.orders", delete_files=True)
     assert made.read().num_rows == 1
+
+
+def test_what_another_home_holds_stays(catalog: Catalog, made: Table) -> None:
+    mark(TableFiles(made.uri), made.manifest(version=0).to_json(), home="7" * 32)
+    with pytest.raises(ConflictError, match=r"another home holds versions of main\.sales\.orders"):
+        catalog.drop("sales.orders", delete_files=True)
+    assert whole(catalog)
+
+
+def test_a_table_inside_of_another_stays(catalog: Catalog, made: Table) -> None:
+    Table(f"{made.uri}/inner").create(pa.table({"x": [1]}))
+    with pytest.raises(ConflictError, match=r"another table lies inside of .*orders, at inner"):
+        catalog.drop("sales.orders", delete_files=True)
+    assert whole(catalog)
+
+
+def test_a_pin_made_meanwhile_holds(catalog: Catalog, made: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin, list_files = catalog.tags.tag, TableFiles.list
+
+    def listed(files: TableFiles, prefix: str = "") -> Iterator[StoredFile]:
+        if not prefix and not catalog.tags.list():  # between the look for pins and the deletion
+            monkeypatch.undo()
+            pin(made, 0, "q3")
+        return list_files(files, prefix)
+
+    monkeypatch.setattr(TableFiles, "list", listed)
+    with pytest.raises(ConflictError, match=r"versions of main\.sales\.orders are pinned"):
+        catalog.drop("sales.orders", delete_files=True)
+    assert whole(catalog)
+    assert [path.name for path in Path(made.uri).parent.iterdir()] == ["orders"]
+
+
+def test_a_pin_that_comes_too_late_is_refused(catalog: Catalog, made: Table) -> None:
+    def too_late(files: TableFiles) -> None:
+        with pytest.raises(StorageError, match="cannot be pinned"):
+            hold(manifest, holder="me", reason="", pins=catalog.tags.pins, objects=catalog.tags.objects)
+
+    manifest = made.manifest()
+    delete_table(made.uri, check=too_late, forget=lambda: None)
+    assert catalog.tags.pins.list() == []

@@ -103,3 +103,19 @@ def test_on_s3(s3: str, home_pins: MarkedPins, fresh: Callable[[], Digests]) -> 
     content[len(content) // 2] ^= 1
     files.write(path, bytes(content))
     assert fresh().check(manifest, places=Places(table.uri)).changed == (path,)
+
+
+def test_nothing_is_written_down_of_a_file_that_is_known_to_be_damaged(
+    table: Table, home_pins: MarkedPins, fresh: Callable[[], Digests]
+) -> None:
+    first, second = (home_pins.objects.put(table.manifest(version=version).to_json()) for version in (0, 1))
+    fresh().check(first, places=Places(table.uri))
+    path = Path(table.uri) / table.manifest(version=0).entries[0].path
+    damage(path)
+    digests = fresh()
+    assert digests.check(first, places=Places(table.uri)).changed == (path.name,)
+    found = digests.check(second, places=Places(table.uri))
+    assert (found.recorded, found.changed) == (False, (path.name,))
+    path.write_bytes(path.read_bytes() + b"!")
+    assert not fresh().check(second, places=Places(table.uri)).recorded
+    assert fresh().store.get(second) is None

@@ -114,6 +114,8 @@ def test_what_is_no_query_is_refused(text: str, said: str) -> None:
         ("select o from t o", None),
         ("select columns('a.*') from t", None),
         ("select a from t natural join u", None),
+        ("select second from t as o(first, second)", None),
+        ("select #2 from t", None),
         ("select a from (pivot t on b in (1, 2) using sum(c))", None),
     ],
 )

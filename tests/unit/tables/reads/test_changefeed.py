@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakemark._base.errors import InvalidInputError, NotFoundError
+from lakemark.tables.reading import TableReader
 from lakemark.tables.table import Table
 
 MakeTable = Callable[..., Table]
@@ -68,6 +69,8 @@ def test_out_of_range_and_not_recorded(fed: Table, table: Table) -> None:
         fed.changes(from_version=1, to_version=8)
     with pytest.raises(InvalidInputError, match="goes backwards"):
         fed.changes(from_version=2, to_version=1)
+    with pytest.raises(InvalidInputError, match="goes backwards"):
+        TableReader(fed.uri, at=1).changes(from_version=2)
     with pytest.raises(NotFoundError, match="no column 'y'"):
         fed.changes(from_version=1, columns=["y"])
     with pytest.raises(InvalidInputError, match=r"property delta\.enableChangeDataFeed is not true"):
@@ -90,6 +93,16 @@ def test_recording_that_began_later(table: Table) -> None:
     with pytest.raises(InvalidInputError, match="at version 1"):
         table.changes(from_version=1)
     assert table.changes(from_version=3).read_all()["day"].to_pylist() == [9]
+
+
+def test_recording_that_paused(table: Table) -> None:
+    for value in ("true", "false"):
+        table.set_properties(dict.fromkeys(FEED, value))
+    table.delete(where="day = 1")
+    table.set_properties(FEED)
+    changes = table.changes(from_version=2)
+    with pytest.raises(InvalidInputError, match="at version 3"):
+        changes.read_all()
 
 
 def test_mapped_columns_are_refused_by_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,6 +51,15 @@ def test_row_groups_that_cannot_match_are_not_read(data_file: DataFile) -> None:
     found = pa.Table.from_batches(data_file.batches(asked("x", "s", where="x >= 98 and s <> 'name 0'")))
     assert found.to_pylist() == [{"x": 98, "s": "name 2"}]
     assert list(data_file.batches(asked("x", where="x < 0"))) == []
+
+
+@pytest.mark.parametrize(("where", "found"), [("x > 5", 3), ("not (x < 5)", 4), ("x <> 5", 5), ("x = 1", 1)])
+def test_the_bounds_of_floats_leave_nan_out(tmp_path: Path, where: str, found: int) -> None:
+    rows = pa.table({"x": [1.0, math.nan, 2.0, 5.0, math.nan, math.nan]})
+    pq.write_table(rows, tmp_path / "rows.parquet", row_group_size=2)
+    file = DataFile(str(tmp_path / "rows.parquet"), fs.LocalFileSystem(), {})
+    request = Request(tuple(rows.schema), Naming.PLAIN, parse(where, rows.schema))
+    assert sum(batch.num_rows for batch in file.batches(request)) == found
 
 
 def test_a_file_of_one_row_group_that_cannot_match_is_not_read(tmp_path: Path) -> None:

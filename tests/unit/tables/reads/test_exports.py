@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakemark._base.errors import InvalidInputError, StorageError
+from lakemark._base.errors import StorageError
 from lakemark.tables.reads.exports import Format, export
 
 ROWS = pa.table({"x": [1, None], "s": ["a,b", 'q"'], "f": [float("nan"), 0.5]})
@@ -40,5 +40,9 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert place.read_text() == "before"
     with pytest.raises(StorageError, match="No such file or directory"):
         export(ROWS.to_reader(), tmp_path / "no" / "a.csv", kind=Format.CSV)
-    with pytest.raises(InvalidInputError, match="'l' of type list"):
-        export(pa.table({"l": [[1]]}).to_reader(), place, kind=Format.CSV)
+
+
+def test_what_csv_has_no_form_for_is_text(tmp_path: Path) -> None:
+    rows = pa.table({"l": [[1, None], None], "b": [b"a", None]})
+    export(rows.to_reader(), tmp_path / "a.csv", kind=Format.CSV)
+    assert (tmp_path / "a.csv").read_text() == '"l","b"\n"[1, null]","YQ=="\n,\n'

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ import pytest
 from lakemark._base.errors import InvalidInputError, NotFoundError
 from lakemark.tables.reads.where import parse
 
+LONG = "1234567890123456789012345678.0123456789"
 ROWS = pa.table(
     {
         "n": pa.array([1, 2, None, 4, -5], pa.int32()),
@@ -23,6 +25,9 @@ ROWS = pa.table(
         ),
         "u": pa.array([datetime(2013, 6, 24, hour) for hour in (0, 6, 12, 18, 23)], pa.timestamp("us")),  # noqa: DTZ001
         "p": pa.array([Decimal("1.25"), None, Decimal("-3.00"), Decimal("0.10"), Decimal(7)], pa.decimal128(10, 2)),
+        "y": pa.array([math.nan, 1.0, None, -0.0, 5.0]),
+        "z": pa.array([math.nan, math.nan, 2.0, 0.0, 4.0], pa.float32()),
+        "q": pa.array([Decimal(LONG), None, Decimal("-1E-10"), Decimal(1), Decimal(f"-{LONG}")], pa.decimal128(38, 10)),
         "a b": pa.array([1, 2, 3, 4, 5]),
     }
 )
@@ -52,6 +57,21 @@ ROWS = pa.table(
         "x > 0",
         "x = 0",
         "x >= 1e300",
+        "x in (0)",
+        "x not in (0, 2)",
+        "y > 1",
+        "1 <= y",
+        "not (y < 5)",
+        "y <> 1",
+        "y between 0 and 9",
+        "y not in (1)",
+        "y = z",
+        "y < z",
+        "z >= y",
+        "n < y",
+        f"q = -{LONG}",
+        f"q in (-{LONG}, 1)",
+        f"q > -{LONG}",
         "p = 1.25",
         "p in (1.25, 7)",
         "p < 0.1",

@@ -123,6 +123,7 @@ def test_times_without_a_zone_and_dates() -> None:
 
 def test_shares_are_decimal_numbers() -> None:
     assert hash_bounds([0.1] * 10)[0] == 2**64 // 10
+    assert hash_bounds([0.5, 0.5, 1e-10])[1] == 2**64 - 1
     assert hash_bounds([1 / 3, 1 / 3, 1 / 3])[1] == pytest.approx(2**65 / 3)
     for shares in ([0.5, 0.6], [1.0, 0.0], [1.5, -0.5], [0.5, float("nan")], [0.5]):
         with pytest.raises(InvalidInputError, match="must be above 0, and all together 1"):

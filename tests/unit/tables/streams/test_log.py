@@ -49,3 +49,13 @@ def test_paths_as_the_log_spells_them(tmp_path: Path) -> None:
     added = CommitLog(table.uri).read(0).added[0]
     assert added.partition_values == {"p": "a b/c"}
     assert added.path == table.manifest().entries[0].path
+
+
+def test_an_empty_text_of_a_partition_is_a_null(tmp_path: Path) -> None:
+    table = Table(tmp_path / "parts")
+    table.create(pa.table({"x": [1], "p": pa.array([None], pa.int64())}), partition_by=["p"])
+    commit = Path(table.uri) / "_delta_log" / f"{0:020}.json"
+    text = commit.read_text()
+    assert '{"p":null}' in text
+    commit.write_text(text.replace('{"p":null}', '{"p":""}'))
+    assert CommitLog(table.uri).read(0).added[0].partition_values == {"p": None}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, Schema, write_deltalake
 
-from lakemark._base.errors import ConflictError, InvalidInputError, LakemarkError, NotFoundError
+from lakemark._base.errors import ConflictError, InvalidInputError, NotFoundError
 from lakemark.tables.streams.offsets import Offset
 from lakemark.tables.streams.options import StreamOptions
 from lakemark.tables.streams.plans import Limits, Plan
@@ -301,8 +301,20 @@ def test_a_change_feed(source: Table) -> None:
         {"insert"},
     )
     assert set(snapshot["_commit_version"].to_pylist()) == {9}
-    with pytest.raises(LakemarkError, match="change data"):
+    with pytest.raises(InvalidInputError, match="does not record its changes at version 0"):
         rows(source, StreamOptions(starting_version=0, read_change_feed=True))
+
+
+def test_a_change_feed_over_a_partition_with_letters_that_are_escaped(tmp_path: Path) -> None:
+    table = Table(tmp_path / "parts")
+    table.create(pa.table({"x": [0], "p": ["a b/c%"]}), partition_by=["p"])
+    table.set_properties({"delta.enableChangeDataFeed": "true"})
+    table.append(pa.table({"x": [1], "p": ["a b/c%"]}))
+    table.update({"x": "7"}, where="x = 0")
+    plan = next(iter(plans(table, StreamOptions(starting_version=2, read_change_feed=True))))
+    found = plan.reader().read_all()
+    changes = [("insert", 1), ("update_preimage", 0), ("update_postimage", 7)]
+    assert sorted(zip(found["_change_type"].to_pylist(), found["x"].to_pylist(), strict=True)) == sorted(changes)
 
 
 def test_what_cannot_be_followed(source: Table, tmp_path: Path) -> None:

@@ -333,3 +333,13 @@ def test_pins_are_found_by_place_and_by_id(table: Table, tmp_path: Path) -> None
         StorageError, match=r"pin on version 0 of .* held by run, cannot be read, so nothing is deleted"
     ):
         pinned_manifests([pin(table.uri, table_id, "0" * 64)], objects, table=table)
+
+
+def test_another_table_in_the_folder_stays(table: Table) -> None:
+    inner = Table(f"{table.uri}/shop=a/inner")
+    inner.create(ROW)
+    inner.overwrite(ROW)
+    for path in Path(table.uri).rglob("*"):
+        os.utime(path, (10**9, 10**9))
+    assert vacuum(table, pins=[], retention_hours=0).deleted == ()
+    assert inner.read(version=0).equals(ROW)

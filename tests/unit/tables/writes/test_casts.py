@@ -4,16 +4,20 @@ import contextlib
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakemark._base.errors import InvalidInputError
+from lakemark.tables.table import Table
+from lakemark.tables.upkeep.maintenance import z_order
 from lakemark.tables.writes.casts import StrictStream, storable_schema
 
 
@@ -219,3 +223,63 @@ def test_types_stand_side_by_side() -> None:
 def test_what_is_no_table_of_rows() -> None:
     with pytest.raises(InvalidInputError, match="list is no table of rows"):
         StrictStream([1, 2])  # type: ignore[arg-type]  # what a caller without mypy may write
+
+
+def test_a_null_in_a_part_that_may_hold_none_is_refused() -> None:
+    part = pa.struct([pa.field("e", pa.int64(), nullable=False)])
+    for kind, value in (
+        (part, {"e": None}),
+        (pa.list_(part), [{"e": 1}, {"e": None}]),
+        (pa.map_(pa.string(), part), [("a", {"e": None})]),
+        (pa.list_(pa.field("e", pa.int64(), nullable=False)), [1, None]),
+    ):
+        with pytest.raises(InvalidInputError, match="a part of it may not hold nulls; row 1"):
+            cast(pa.array([None, value, None], kind), kind)
+        assert cast(pa.array([None, None], kind), kind) == [None, None]
+
+
+def test_an_empty_text_is_no_partition(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"Delta reads an empty partition as a null; row 1: ''"):
+        table.create(pa.table({"p": ["a", ""], "x": [1, 2]}), partition_by=["p"])
+    table.create(pa.table({"p": ["a", None], "x": [1, 2]}), partition_by=["p"])
+    for write in (
+        lambda: table.append(pa.table({"p": [""], "x": [1]})),
+        lambda: table.update({"p": "''"}),
+        lambda: table.merge(pa.table({"p": [""], "x": [1]}), on=["x"]),
+    ):
+        with pytest.raises(InvalidInputError, match="empty partition"):
+            write()
+    assert table.read().sort_by("x")["p"].to_pylist() == ["a", None]
+
+
+def test_a_binary_column_does_not_partition(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="partition column 'p' is binary"):
+        Table(tmp_path).create(pa.table({"p": [b"a"], "x": [1]}), partition_by=["p"])
+    write_deltalake(tmp_path, pa.table({"p": [b"a"], "x": [1]}), partition_by=["p"])
+    for write in (lambda: Table(tmp_path).delete("x = 7"), lambda: z_order(Table(tmp_path), ["x"])):
+        with pytest.raises(InvalidInputError, match="partition column 'p' is binary"):
+            write()
+
+
+def test_what_else_delta_has_no_type_for() -> None:
+    kinds = [pa.decimal32(9, 2), pa.decimal64(18, 4)]
+    stored = storable_schema(pa.schema([("a", kinds[0]), ("b", kinds[1])]))
+    assert stored.types == [pa.decimal128(9, 2), pa.decimal128(18, 4)]
+    for kind in (pa.run_end_encoded(pa.int32(), pa.int64()), pa.list_view(pa.int64())):
+        with pytest.raises(InvalidInputError, match="which Delta cannot store"):
+            storable_schema(pa.schema([("x", kind)]))
+    with pytest.raises(InvalidInputError, match="'a' and 'A' differ only by case"):
+        storable_schema(pa.schema([("a", pa.int64()), ("A", pa.int64())]))
+
+
+def test_a_dictionary_with_a_null_in_it() -> None:
+    values = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["a", None]))
+    stream = StrictStream(pa.table({"x": values}), pa.schema([pa.field("x", pa.string(), nullable=False)]))
+    with pytest.raises(InvalidInputError, match="may not hold nulls; row 1: None"):
+        list(stream.batches())
+
+
+def test_a_moment_that_python_has_no_name_for() -> None:
+    with pytest.raises(InvalidInputError, match="a moment beyond the years 1 to 9999"):
+        cast(pa.array([2**60], pa.timestamp("us", "UTC")), pa.int64())

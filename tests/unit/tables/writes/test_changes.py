@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakemark._base.errors import InvalidInputError, NotFoundError
+from lakemark.tables.pinning.protection import is_protected, protect
 from lakemark.tables.table import Commit, Table
 from lakemark.tables.writes.changes import Changed, MergeRule
 
@@ -290,3 +292,13 @@ def test_a_table_that_takes_only_new_rows(table: Table) -> None:
         with pytest.raises(InvalidInputError, match="takes only new rows"):
             write()
     assert table.append(rows(9)) == 3
+
+
+def test_a_restored_version_stays_protected(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, rows(1))
+    table = Table(tmp_path)
+    protect(table)
+    table.append(rows(2))
+    assert table.restore(0, commit=Commit(message="back")) == table.version
+    assert (days(table), is_protected(table)) == ([1], True)
+    assert {record.commit.message for record in table.history(limit=2)} == {"back"}
