@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _ACTUAL = "__lakemark_value"
+_MEETS = "__lakemark_meets"
 _WRAPPED = 2.0**62
 _SHORT = ("an integer shorter than int64", "BIGINT", "cast(... as bigint)")
 _LONG = ("int64", "DOUBLE", "cast(... as decimal(38, 0)) or double")
@@ -74,7 +75,7 @@ def select(table: DeltaTable, expressions: Sequence[str], *, where: str | None =
         For what is no SQL, or names a column that is not there.
     """
     with translated(location(table.table_uri)):
-        return _run(_over(table), f"SELECT {', '.join(expressions)} FROM target{_condition(table, where)}")  # noqa: S608  # user's own
+        return _run(_over(table), f"SELECT {', '.join(expressions)} FROM {_rows(table, where)}")  # noqa: S608  # user's own
 
 
 def count_rows(table: DeltaTable, where: str | None = None) -> int:
@@ -309,7 +310,7 @@ def _check_wrapping(table: DeltaTable, expression: str, found: pa.DataType, *, w
             for field in fields
         ]
         query = (
-            f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM target{_condition(table, where)}) AS target "  # noqa: S608
+            f"SELECT {_ACTUAL} FROM (SELECT {', '.join(inner)} FROM {_rows(table, where)}) AS target "  # noqa: S608
             f"WHERE {differs} LIMIT 1"
         )
         try:
@@ -332,12 +333,17 @@ def _check_name(name: str, schema: pa.Schema, uri: str) -> None:
         )
 
 
-def _condition(table: DeltaTable, where: str | None) -> str:
-    """Return the WHERE of a query, on lines of its own, so that a comment ends; its parts are asked one by one."""
+def _rows(table: DeltaTable, where: str | None) -> str:
+    """Return the FROM of a query over the rows that a condition is true for.
+
+    The condition is on lines of its own, so that a comment ends. One that is only of partitions is computed for the
+    rows and never pushed into the scan, where it would be asked of folders.
+    """
     if where is None:
-        return ""
-    also = _of_rows(table, where)
-    return f" WHERE (\n{where}\n)" if also is None else f" WHERE coalesce((\n{where}\n) AND {also}, false)"
+        return "target"
+    if _of_rows(table, where) is None:
+        return f"target WHERE (\n{where}\n)"
+    return f"(SELECT *, (\n{where}\n) AS {_MEETS} FROM target LIMIT {2**63 - 1}) AS target WHERE {_MEETS}"  # noqa: S608
 
 
 def _over(table: DeltaTable) -> QueryBuilder:

@@ -269,3 +269,12 @@ def test_a_document_whose_counts_are_wrong_is_refused(orders: Table) -> None:
 def test_what_is_no_document_is_refused(document: dict[str, Json]) -> None:
     with pytest.raises(InvalidInputError, match=r"document of format"):
         from_document(document)
+
+
+def test_a_part_comes_in_the_order_that_the_table_declares(orders: Table) -> None:
+    orders.set_properties({"lakemark.orderBy": "customer, id"})
+    made = split(orders, {"train": 0.8, "test": 0.2}, on="id")
+    rows = made.part("test").read_all()
+    assert rows.num_rows == made.counts["test"]
+    keys = list(zip(rows["customer"].to_pylist(), rows["id"].to_pylist(), strict=True))
+    assert keys == sorted(keys)
