@@ -102,5 +102,5 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     longer = [candidate for candidate in candidates if word and candidate.startswith(word)]
     if len(longer) == 1:
         return longer[0]
-    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return found[0] if found else None

@@ -14,6 +14,7 @@ from typing import TextIO
 __all__ = [
     "age",
     "columns",
+    "counted",
     "duration",
     "local_time",
     "number",
@@ -128,6 +129,24 @@ def wrap(label: str, text: str, *, indent: int = 12, width: int | None = None) -
         else:
             line = f"{line} {word}" if line else word
     yield (start + line).rstrip()
+
+
+def counted(count: int, what: str) -> str:
+    """Return a count of things as people read it.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    what : str
+        One of them; many end in s.
+
+    Examples
+    --------
+    >>> counted(1, "file"), counted(51141, "row")
+    ('1 file', '51,141 rows')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def number(value: float) -> str:

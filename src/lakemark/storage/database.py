@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, cast
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -43,7 +45,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = create_engine(URL.create("sqlite+pysqlite", database=str(path)))
+        self._engine = create_engine(_url(path))
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
 
@@ -78,6 +80,19 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _url(path: Path) -> URL:
+    """Return how SQLite opens a file; one in a folder that may only be read, without the journal that it would make.
+
+    A journal beside it means that somebody writes right now; what is in it must be read too, so SQLite says what it can
+    do. Without one, all is in the file.
+    """
+    journal = path.with_name(f"{path.name}-wal")
+    if os.access(path.parent, os.W_OK) or not path.is_file() or journal.exists():
+        return URL.create("sqlite+pysqlite", database=str(path))
+    place = f"file:{quote(str(path))}"
+    return URL.create("sqlite+pysqlite", database=place, query={"mode": "ro", "immutable": "1", "uri": "true"})
 
 
 def open_database(path: Path) -> Database:

@@ -83,6 +83,17 @@ class TableReader:
         self.at = at
         self.name = name
 
+    def __repr__(self) -> str:
+        """Return the class, the name or else the place, and the version where one is named.
+
+        Examples
+        --------
+        >>> TableReader("/lake/sales", at=3), TableReader("/lake/sales", name="main.shop.sales")
+        (TableReader('/lake/sales@3'), TableReader('main.shop.sales'))
+        """
+        at = "" if self.at is None else f"@{self.at}"
+        return f"{type(self).__name__}({(self.name or self.uri) + at!r})"
+
     def exists(self) -> bool:
         """Return True if there is a Delta table."""
         with translated(self.uri):

@@ -30,6 +30,7 @@ _Result = TypeVar("_Result")
 
 _MEMORY = "1GB"
 _THREADS = 4  # each needs its share of the memory
+_INTERRUPTED = "Query interrupted"
 _STREAM_ROWS = 1 << 16
 
 
@@ -152,7 +153,11 @@ class Scratch:
     def _run(self, action: Callable[[], _Result]) -> _Result:
         try:
             return action()
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:
+            if isinstance(error, duckdb.InterruptException) or str(error) == _INTERRUPTED:
+                raise KeyboardInterrupt from error  # DuckDB took the signal, and Python never sees it
+            if not isinstance(error, duckdb.Error):
+                raise
             raise StorageError(
                 f"a query on temporary files in {self.folder} failed: {error}",
                 hint="if that disk is full, set TMPDIR to a folder with more room",

@@ -42,7 +42,7 @@ def test_a_table_is_made_filled_and_read(run: Run, tmp_path: Path) -> None:
     assert old["rows"][2] == {"day": 3, "amount": None, "shop": "c"}
     shown = run("read", "t", "--limit", "2")
     assert shown.out.splitlines() == ["day  amount  shop", "1    2.5     a", "2    3.5     b"]
-    assert "there are more rows: lakemark tables read t --limit 0" in shown.err
+    assert "there are more rows: --limit 0 prints all" in shown.err
     assert len(run("read", "t@1", "--limit", "0").out.splitlines()) == 7
     commits = run("history", "t", "--json").document["commits"]
     assert [(commit["version"], commit["message"]) for commit in commits] == [(2, None), (1, None), (0, "first")]
@@ -113,7 +113,7 @@ def test_a_vacuum_obeys_pins_and_runs_that_are_not_settled(run: Run, workspace: 
     assert (planned["dry_run"], len(planned["deleted"]), planned["kept_files"]) == (True, 1, 2)
     done = run("vacuum", "t", "--retention-hours", "0", "--yes")
     assert done.out.splitlines() == planned["deleted"]
-    assert "deleted 1 files" in done.err
+    assert re.fullmatch(r"deleted 1 file \([\d.]+ kB\); kept 2 files \([\d.]+ kB\) for pins and runs\n", done.err)
     assert [table.read(version=version).num_rows for version in (0, 1, 3)] == [3, 3, 3]
     (pin,) = run("pins", "t", "--json").document["pins"]
     assert (pin["version"], pin["state"], pin["holder"], pin["missing"]) == (0, "readable", "abc", [])

@@ -99,13 +99,17 @@ def test_columns_that_changed_are_shown(run: Run) -> None:
 
 
 def test_a_split_is_shown_stored_and_written(run: Run) -> None:
-    shown = run("split", "t@1", "--on", "id", "--parts", "train=0.8, test=0.2", "--output", "parts", "--check-leaks")
+    shown = run(
+        "split", "t@1", "--on", "id", "--part", "train=0.8", "--part", "test=0.2", "--output", "parts", "--check-leaks"
+    )
     assert shown.code == 0
     lines = shown.out.splitlines()
     assert lines[0].endswith("t@1, 6 rows, by hash of id")
     assert lines[1].split() == ["PART", "ROWS", "OF", "ALL", "SHARE", "UNTIL"]
     assert lines[-1] == "no leaks"
-    document = run("split", "t@1", "--on", "id", "--parts", "train=0.8,test=0.2", "--json", "--hashes").document
+    document = run(
+        "split", "t@1", "--on", "id", "--part", "train=0.8", "--part", "test=0.2", "--json", "--hashes"
+    ).document
     assert (document["schema"], document["leaks"]) == ("lakemark.tables.split/1", None)
     made = from_document(document["split"])
     for name in ("train", "test"):
@@ -114,9 +118,11 @@ def test_a_split_is_shown_stored_and_written(run: Run) -> None:
 
 
 def test_a_split_by_time(run: Run) -> None:
-    shown = run("split", "t@1", "--time-column", "at", "--parts", "a=0.5,b=0.5", "--json").document["split"]
+    shown = run("split", "t@1", "--time-column", "at", "--part", "a=0.5", "--part", "b=0.5", "--json").document["split"]
     assert [(part["rows"], part["until"]) for part in shown["parts"]] == [(2, "2013-06-25T00:00:00.000000Z"), (4, None)]
-    again = run("split", "t@1", "--time-column", "at", "--parts", "a=2013-06-25T00:00:00Z,b=", "--json").document
+    again = run(
+        "split", "t@1", "--time-column", "at", "--part", "a=2013-06-25T00:00:00Z", "--part", "b=", "--json"
+    ).document
     assert [part["rows"] for part in again["split"]["parts"]] == [2, 4]
 
 
@@ -126,8 +132,10 @@ def test_a_split_that_leaks_writes_nothing(run: Run) -> None:
         "t@1",
         "--time-column",
         "at",
-        "--parts",
-        "a=0.5,b=0.5",
+        "--part",
+        "a=0.5",
+        "--part",
+        "b=0.5",
         "--group",
         "shop",
         "--output",
@@ -135,7 +143,7 @@ def test_a_split_that_leaks_writes_nothing(run: Run) -> None:
     )
     shown = run(*arguments)
     assert shown.code == 1
-    assert "error: 2 groups of shop are in a and b, 6 rows, for example shop north" in shown.out
+    assert "error: 2 groups of shop are in a and b, 6 rows, for example shop='north'" in shown.out
     assert not Path("parts").exists()
     leaks = run(*arguments, "--json").document["leaks"]
     assert [(leak["kind"], leak["severity"], leak["number"]) for leak in leaks] == [("group", "error", 2)]
@@ -144,12 +152,12 @@ def test_a_split_that_leaks_writes_nothing(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--parts", "a=0.5,b=0.5"), "give --on COLUMN"),
-        (("--parts", "a=0.5,b=0.5", "--by", "time", "--on", "id"), "give --on COLUMN"),
-        (("--on", "id", "--parts", "a,b"), "not of the form NAME=SHARE"),
-        (("--on", "id", "--parts", "a=0.5,a=0.5"), "'a' is there twice"),
-        (("--on", "id", "--parts", "a=0.5,../b=0.5", "--output", "x"), "cannot be the name of a file"),
-        (("--on", "id", "--parts", "a=0.5,b=soon"), "neither all shares nor"),
+        (("--part", "a=0.5", "--part", "b=0.5"), "give --on COLUMN"),
+        (("--part", "a=0.5", "--part", "b=0.5", "--by", "time", "--on", "id"), "give --on COLUMN"),
+        (("--on", "id", "--part", "a", "--part", "b"), "not of the form NAME=SHARE"),
+        (("--on", "id", "--part", "a=0.5", "--part", "a=0.5"), "'a' is there twice"),
+        (("--on", "id", "--part", "a=0.5", "--part", "../b=0.5", "--output", "x"), "cannot be the name of a file"),
+        (("--on", "id", "--part", "a=0.5", "--part", "b=soon"), "neither all shares nor"),
     ],
 )
 def test_bad_options_are_refused(run: Run, arguments: tuple[str, ...], says: str) -> None:

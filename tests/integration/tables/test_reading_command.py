@@ -26,7 +26,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_some_columns_and_rows_in_an_order(run: Run) -> None:
-    found = run("read", "./t", "--columns", "shop, day", "--where", "shop is not null", "--order-by", "day,shop")
+    found = run(
+        "read",
+        "./t",
+        "--column",
+        "shop",
+        "--column",
+        "day",
+        "--where",
+        "shop is not null",
+        "--order-by",
+        "day",
+        "--order-by",
+        "shop",
+    )
     assert [line.split() for line in found.out.splitlines()] == [
         ["shop", "day"],
         ["b", "1"],
@@ -40,7 +53,7 @@ def test_some_columns_and_rows_in_an_order(run: Run) -> None:
 
 
 def test_rows_as_text(run: Run) -> None:
-    assert run("read", "./t", "--format", "csv", "--columns", "day").out == '"day"\n2\n1\n1\n'
+    assert run("read", "./t", "--format", "csv", "--column", "day").out == '"day"\n2\n1\n1\n'
     lines = run("read", "./t", "--format", "json", "--limit", "2").out.splitlines()
     assert [json.loads(line)["day"] for line in lines] == [2, 1]
     assert "give --output" in run("read", "./t", "--format", "parquet").err

@@ -138,7 +138,7 @@ def rename(context: click.Context, *, table: str, new: str, as_json: bool) -> No
 def drop(context: click.Context, *, table: str, delete_files: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Forget the name of TABLE. The table itself stays where it is, unless its files shall be deleted too."""
     from lakemark.cli.opening import open_here, open_recovered
-    from lakemark.cli.text import size
+    from lakemark.cli.text import counted, size
 
     # what a run has read that died is pinned only when it is settled, and held until then
     catalog = (open_recovered(context) if delete_files else open_here(context)).catalog
@@ -146,13 +146,14 @@ def drop(context: click.Context, *, table: str, delete_files: bool, dry_run: boo
         if not sys.stdin.isatty():
             raise click.UsageError("deleting needs --yes where nobody can be asked; --dry-run says what would go")
         planned = catalog.drop(table, delete_files=True, dry_run=True)
-        question = f"delete {planned.files} files ({size(planned.bytes)}) of {planned.record.uri}, with all versions?"
+        what = f"{counted(planned.files, 'file')} ({size(planned.bytes)}) of {planned.record.uri}"
+        question = f"delete {what}, with all versions?"
         click.confirm(question, abort=True, err=True)
     _print_dropped(catalog.drop(table, delete_files=delete_files, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
 
 
 def _print_dropped(dropped: Dropped, *, dry_run: bool, as_json: bool) -> None:
-    from lakemark.cli.text import plain, size
+    from lakemark.cli.text import counted, plain, size
 
     record = dropped.record
     if as_json:
@@ -161,7 +162,8 @@ def _print_dropped(dropped: Dropped, *, dry_run: bool, as_json: bool) -> None:
         return
     would = "would be " if dry_run else ""
     if dropped.files:
-        left = f"{dropped.files} files ({size(dropped.bytes)}) of {plain(record.uri)} {would or 'are '}deleted"
+        what = f"{counted(dropped.files, 'file')} ({size(dropped.bytes)}) of {plain(record.uri)}"
+        left = f"{what} {would or 'are '}deleted"
     else:
         left = f"{plain(record.uri)} stays as it is"
     click.echo(f"the name {_name(record)} {would or 'is '}forgotten; {left}", err=True)
@@ -219,16 +221,16 @@ def _description_document(found: TableDescription) -> dict[str, Json]:
 
 
 def _description_lines(found: TableDescription) -> Iterator[str]:
-    from lakemark.cli.text import paint, plain, size, terminal_width, wrap
+    from lakemark.cli.text import counted, paint, plain, size, terminal_width, wrap
     from lakemark.cli.text import table as table_lines
 
     width = terminal_width()
     yield paint(f"{found.name or plain(found.uri)}@{found.version}", "bold")
-    rows = "an unknown number of rows" if found.rows is None else _count(found.rows, "row")
+    rows = "an unknown number of rows" if found.rows is None else counted(found.rows, "row")
     facts = {
         "comment": found.comment,
         "location": f"{found.uri}{' (in the warehouse)' if found.managed else ''}",
-        "content": f"{rows} in {_count(found.files, 'file')}, {size(found.bytes)}",
+        "content": f"{rows} in {counted(found.files, 'file')}, {size(found.bytes)}",
         "partitions": ", ".join(found.partition_columns),
         "tags": ", ".join(f"{tag}@{version}" for tag, version in found.tags.items()),
         "pins": str(found.pins or ""),
@@ -245,10 +247,6 @@ def _description_lines(found: TableDescription) -> Iterator[str]:
         for field in found.schema
     ]
     yield from table_lines(("COLUMN", "TYPE", "", ""), columns, width=width)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _said(metadata: dict[bytes, bytes] | None) -> str:

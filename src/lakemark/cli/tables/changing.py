@@ -246,7 +246,7 @@ def _print_changed(table: Table, changed: Changed, *, as_json: bool) -> None:
             {"table": table.uri, "name": table.name, "version": changed.version, **counts},
         )
         return
-    said = ", ".join(f"{count} {verb}" for verb, count in counts.items() if count) or "no row changed"
+    said = ", ".join(f"{count:,} {verb}" for verb, count in counts.items() if count) or "no row changed"
     click.echo(f"{table.name or table.uri}@{changed.version}")
     click.echo(said, err=True)
 
@@ -259,4 +259,6 @@ def _print_count(table: Table, count: int, *, as_json: bool) -> None:
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
+    from lakemark.cli.text import counted
+
+    return counted(count, "row")

@@ -93,7 +93,9 @@ def checks(context: click.Context, *, table: str, as_json: bool) -> None:
 @table_argument
 @click.argument("name")
 @click.option("--not-null", metavar="COLUMN", help="No value is null.")
-@click.option("--unique", metavar="A,B", help="No two rows have the same values there.")
+@click.option(
+    "--unique", metavar="COLUMN", multiple=True, help="No two rows have the same value; repeat it for more columns."
+)
 @click.option("--range", "range_", metavar="COLUMN:MIN:MAX", help="Values lie between both; one may be empty.")
 @click.option("--in-set", metavar="COLUMN:A,B", help="Values are among these.")
 @click.option("--regex", metavar="COLUMN:PATTERN", help="The whole value matches.")
@@ -113,7 +115,7 @@ def add_check(
     severity: str,
     no_verify: bool,
     as_json: bool,
-    **rules: str | None,
+    **rules: str | tuple[str, ...] | None,
 ) -> None:
     """Declare a check with TABLE, one rule of those below; from now on each write is asked.
 
@@ -122,12 +124,12 @@ def add_check(
     from lakemark.tables.checks.rules import parse_check
     from lakemark.tables.checks.running import add_check as add
 
-    given = {option: text for option, text in rules.items() if text is not None}
+    given = {option: said for option, said in rules.items() if said}
     if len(given) != 1:
-        raise click.UsageError(f"give one rule, not {len(given)}")
-    ((option, text),) = given.items()
+        raise click.UsageError(f"give one rule, not {len(given)}; --not-null COLUMN is one")
+    ((option, said),) = given.items()
     target = open_table(context, table, writable=True)
-    document: dict[str, object] = {"name": name, "severity": severity, **_rule(option, text)}
+    document: dict[str, object] = {"name": name, "severity": severity, **_rule(option, said)}
     made: Check = parse_check(document)
     print_version(target, add(target, made, verify=not no_verify), as_json=as_json)
 
@@ -145,12 +147,14 @@ def drop_check(context: click.Context, *, table: str, name: str, as_json: bool) 
     print_version(target, drop(target, name), as_json=as_json)
 
 
-def _rule(option: str, text: str) -> dict[str, object]:
+def _rule(option: str, said: str | tuple[str, ...]) -> dict[str, object]:
     """Return kind and fields of a rule from its option."""
+    if isinstance(said, tuple):
+        return {"kind": option, "columns": list(said)}
+    text = said
     kind = {"range_": "range", "rows": "row_count", "fresh": "freshness"}.get(option, option)
     whole: dict[str, dict[str, object]] = {
         "not_null": {"column": text},
-        "unique": {"columns": text.split(",")},
         "sql": {"query": text},
     }
     if kind in whole:

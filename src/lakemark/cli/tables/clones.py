@@ -43,7 +43,7 @@ def clone(context: click.Context, *, source: str, destination: str, copy: bool, 
             },
         )
     else:
-        click.echo(f"{target.uri}@{manifest.version}")
+        click.echo(f"{target.name or target.uri}@{manifest.version}")
 
 
 def _clone(context: click.Context, source: str, target: Table, *, shallow: bool) -> None:

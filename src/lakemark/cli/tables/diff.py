@@ -68,7 +68,9 @@ def diff(
             _print(found, limit=limit)
         if output is not None:
             count = export(found.rows(), output, kind=Format.PARQUET)
-            click.echo(f"wrote {count} rows to {output}", err=True)
+            from lakemark.cli.text import counted
+
+            click.echo(f"wrote {counted(count, 'row')} to {output}", err=True)
     context.exit(1 if exit_code and found else 0)
 
 
@@ -79,21 +81,21 @@ def _without_version(text: str) -> str:
 
 
 def _print(found: Difference, *, limit: int) -> None:
-    from lakemark.cli.text import size
+    from lakemark.cli.text import counted, size
 
     files = found.files
     for label, side in (("before", found.before), ("after", found.after)):
-        rows = "" if side.rows is None else f"  ({side.rows} rows)"
+        rows = "" if side.rows is None else f"  ({counted(side.rows, 'row')})"
         click.echo(f"{label:<8}{cell(side)}{rows}")
     read = f"{files.before} of before and {files.after} of after read, {size(files.bytes)}"
     click.echo(f"files   {files.shared} shared; {read}")
     _print_schema(found)
     counts = found.counts
     by = f"by {', '.join(map(cell, found.key))}" if found.key else "as whole rows"
-    changed = f", {counts.changed} changed" if found.key else ""
-    click.echo(f"\nrows {by}: {counts.added} added, {counts.removed} removed{changed}")
+    changed = f", {counts.changed:,} changed" if found.key else ""
+    click.echo(f"\nrows {by}: {counts.added:,} added, {counts.removed:,} removed{changed}")
     if counts.columns:
-        click.echo("changed values: " + ", ".join(f"{cell(name)} {count}" for name, count in counts.columns.items()))
+        click.echo("changed values: " + ", ".join(f"{cell(name)} {count:,}" for name, count in counts.columns.items()))
     _print_statistics(found)
     _print_examples(found)
     if limit and max(counts.added, counts.removed, counts.changed) > limit:
@@ -144,7 +146,7 @@ def _print_examples(found: Difference) -> None:
         if not rows.num_rows:
             continue
         of = getattr(found.counts, kind)
-        click.echo(f"\n{kind} rows" + (f", the first {rows.num_rows} of {of}" if of > rows.num_rows else ""))
+        click.echo(f"\n{kind} rows" + (f", the first {rows.num_rows} of {of:,}" if of > rows.num_rows else ""))
         records = cast("Sequence[Mapping[str, object]]", rows.to_pylist())
         if kind == "changed":
             names, lines = _changed_lines(found, records)

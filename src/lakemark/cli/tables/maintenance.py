@@ -155,11 +155,11 @@ def vacuum(
 
 def confirm_deletion(files: int, count: int) -> None:
     """Ask whether so many files with so many bytes shall go; refuse where nobody can be asked."""
-    from lakemark.cli.text import size
+    from lakemark.cli.text import counted, size
 
     if not sys.stdin.isatty():
         raise click.UsageError("deleting needs --yes where nobody can be asked; --dry-run says what would go")
-    click.confirm(f"delete {files} files ({size(count)})?", abort=True, err=True)
+    click.confirm(f"delete {counted(files, 'file')} ({size(count)})?", abort=True, err=True)
 
 
 def needed_manifests(workspace: Workspace, table: Table) -> tuple[bytes, ...]:
@@ -220,28 +220,29 @@ def _unsettled_reads(workspace: Workspace) -> list[str]:
 
 
 def _print_compaction(table: Table, report: Compaction, verb: str, *, as_json: bool) -> None:
-    from lakemark.cli.text import plain, size
+    from lakemark.cli.text import counted, plain, size
 
     if as_json:
         document = {"table": table.uri, "name": table.name, **compaction_document(report)}
         print_json(f"lakemark.tables.{verb}/1", document)
         return
     name = table.name or table.uri
+    merged = f"{counted(len(report.merged), 'file')} ({size(report.merged_bytes)})"
     if report.dry_run:
         for path in report.merged:
             click.echo(plain(path))
         into = f" into about {report.new_files}" if report.merged else ""
-        click.echo(f"would merge {len(report.merged)} files ({size(report.merged_bytes)}){into}", err=True)
+        click.echo(f"would merge {merged}{into}", err=True)
     elif report.version is None:
         click.echo(f"{name}: there are no files to merge", err=True)
     else:
         click.echo(f"{name}@{report.version}")
         into = f"{report.new_files} ({size(report.new_bytes)})"
-        click.echo(f"merged {len(report.merged)} files ({size(report.merged_bytes)}) into {into}", err=True)
+        click.echo(f"merged {merged} into {into}", err=True)
 
 
 def _print_vacuum(table: Table, report: VacuumReport, *, as_json: bool) -> None:
-    from lakemark.cli.text import plain
+    from lakemark.cli.text import counted, plain, size
 
     if as_json:
         document = {"table": table.uri, "name": table.name, **vacuum_document(report)}
@@ -251,7 +252,7 @@ def _print_vacuum(table: Table, report: VacuumReport, *, as_json: bool) -> None:
         click.echo(plain(path))
     verb = "would delete" if report.dry_run else "deleted"
     click.echo(
-        f"{verb} {len(report.deleted)} files ({report.deleted_bytes} bytes); "
-        f"kept {report.kept_files} files ({report.kept_bytes} bytes) for pins and runs",
+        f"{verb} {counted(len(report.deleted), 'file')} ({size(report.deleted_bytes)}); "
+        f"kept {counted(report.kept_files, 'file')} ({size(report.kept_bytes)}) for pins and runs",
         err=True,
     )

@@ -24,6 +24,7 @@ __all__ = [
     "file_argument",
     "find_catalog",
     "json_option",
+    "known_names",
     "message_option",
     "open_table",
     "print_json",
@@ -122,6 +123,16 @@ def find_catalog(context: click.Context) -> Catalog | None:
 
     settings = read_here(context)
     return open_workspace(settings).catalog if settings.home.is_dir() else None
+
+
+def known_names(context: click.Context) -> Mapping[str, str]:
+    """Return what the catalog calls the tables, by their URI; empty where there is no home."""
+    from lakemark.tables.log.manifest import location
+    from lakemark.tables.naming.entries import key_of
+    from lakemark.tables.naming.names import dotted
+
+    catalog = find_catalog(context)
+    return {} if catalog is None else {location(record.uri): dotted(key_of(record)) for record in catalog.list()}
 
 
 def print_version(table: Table, version: int, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lakemark.cli.tables.output import json_option, open_table, print_json
+from lakemark.cli.tables.output import json_option, known_names, open_table, print_json
 from lakemark.cli.tables.pinned import (
     deep_option,
     held_elsewhere,
@@ -66,7 +66,7 @@ def pins(context: click.Context, *, table: str | None, as_json: bool) -> None:
         what = "there are no pins yet" if place is None else f"there is no pin on {place.uri}"
         click.echo(f"{what}\n\nhint: lakemark run pins the tables that a run reads", err=True)
         return
-    _print_pins(found, versions, holdings)
+    _print_pins(found, versions, holdings, names=known_names(context))
 
 
 @click.command(short_help="Keep a version of TABLE readable.")
@@ -87,7 +87,8 @@ def pin(context: click.Context, *, table: str, reason: str, holder: str, deep: b
     if holder.startswith("tag:"):
         raise InvalidInputError(f"{holder!r} is for tags", hint=f"lakemark tables tag {table} {holder[4:]}")
     workspace = open_here(context, make=True)
-    manifest = open_table(context, table).manifest()
+    target = open_table(context, table)
+    manifest = target.manifest()
     made = hold(manifest, holder=holder, reason=reason, pins=workspace.pins, objects=workspace.objects)
     if deep:
         record_digests(workspace, made.manifest, made.table_uri)
@@ -104,7 +105,7 @@ def pin(context: click.Context, *, table: str, reason: str, holder: str, deep: b
             },
         )
     else:
-        click.echo(f"{made.table_uri}@{made.version}")
+        click.echo(f"{target.name or made.table_uri}@{made.version}")
 
 
 @click.command(short_help="Let go of a pinned version of TABLE.")
@@ -147,9 +148,10 @@ def unpin(
         }
         print_json("lakemark.tables.unpin/1", document)
         return
+    name = known_names(context).get(place.uri, place.uri)
     verb = "would let go" if dry_run else "let go"
     rest = f"still held by {', '.join(left)}" if left else "nobody holds it: the next vacuum may delete its files"
-    click.echo(f"{', '.join(one.holder for one in chosen)} {verb} of {place.uri}@{place.at}; {rest}", err=True)
+    click.echo(f"{', '.join(one.holder for one in chosen)} {verb} of {name}@{place.at}; {rest}", err=True)
 
 
 @click.command(short_help="Let other engines keep old versions of TABLE too.")
@@ -166,15 +168,17 @@ def protect(context: click.Context, *, table: str, as_json: bool) -> None:
         document: Mapping[str, Json] = {"table": target.uri, "changed": changed, "version": target.version}
         print_json("lakemark.tables.protect/1", document)
     elif changed:
-        click.echo(f"{target.uri}@{target.version}")
+        click.echo(f"{target.name or target.uri}@{target.version}")
     else:
-        click.echo(f"{target.uri} was protected already", err=True)
+        click.echo(f"{target.name or target.uri} was protected already", err=True)
 
 
 def _print_pins(
     found: Sequence[PinRecord],
     versions: Mapping[tuple[str, str], VersionState],
     holdings: Mapping[str, TableHolding],
+    *,
+    names: Mapping[str, str],
 ) -> None:
     from lakemark._base.clock import rfc3339
     from lakemark.cli.text import plain, size, terminal_width
@@ -187,7 +191,7 @@ def _print_pins(
         cost = holding.versions[pin.manifest]
         rows.append(
             (
-                plain(f"{pin.table_uri}@{pin.version}"),
+                plain(f"{names.get(location(pin.table_uri), pin.table_uri)}@{pin.version}"),
                 str(versions[pin.table_uri, pin.manifest].state.status),
                 size(cost.bytes),
                 size(cost.kept_bytes),
@@ -201,28 +205,26 @@ def _print_pins(
     for line in table_lines(header, rows, width=terminal_width()):
         click.echo(line)
     for holding in holdings.values():
-        for note in _notes(holding):
+        for note in _notes(holding, name=names.get(holding.uri, holding.uri)):
             click.echo(plain(note), err=True)
 
 
-def _notes(holding: TableHolding) -> list[str]:
+def _notes(holding: TableHolding, *, name: str) -> list[str]:
     """Return what is to say of a whole table, below the pins."""
     from lakemark.cli.text import size
 
     count = len(holding.versions)
     what = f"{count} version{'s' * (count != 1)}"
-    notes = [f"{holding.uri}: {what}, {size(holding.bytes)}; only pins keep {size(holding.kept_bytes)} of it"]
+    notes = [f"{name}: {what}, {size(holding.bytes)}; only pins keep {size(holding.kept_bytes)} of it"]
     unmarked = sum(not cost.marked for cost in holding.versions.values())
     if unmarked and holding.exists:
         notes.append(
-            f"warning: {unmarked} of the pinned versions of {holding.uri} could not be marked in its folder: "
+            f"warning: {unmarked} of the pinned versions of {name} could not be marked in its folder: "
             "a vacuum from another home does not see these pins"
         )
     if not holding.protected:
-        notes.append(
-            f"warning: other engines may delete old versions of {holding.uri}: lakemark tables protect {holding.uri}"
-        )
-    return notes + [f"warning: {holding.uri}: {problem}" for problem in holding.problems]
+        notes.append(f"warning: other engines may delete old versions of {name}: lakemark tables protect {name}")
+    return notes + [f"warning: {name}: {problem}" for problem in holding.problems]
 
 
 def _pin_document(

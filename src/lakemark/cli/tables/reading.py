@@ -22,13 +22,17 @@ __all__ = ["changes", "history", "read", "schema"]
 
 _FEW = 20
 _FILE_FORMATS = ("csv", "json", "parquet")
+_TOUCHED = {  # in the words of delta-rs, and in those of Spark
+    "added": ("num_added_rows",),
+    "inserted": ("num_target_rows_inserted", "numTargetRowsInserted"),
+    "updated": ("num_updated_rows", "numUpdatedRows", "num_target_rows_updated", "numTargetRowsUpdated"),
+    "deleted": ("num_deleted_rows", "numDeletedRows", "num_target_rows_deleted", "numTargetRowsDeleted"),
+}
 
 
-def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(name for part in value.split(",") if (name := part.strip()))
-
-
-columns_option = click.option("--columns", metavar="A,B", callback=_names, help="Only these, in this order.")
+columns_option = click.option(
+    "--column", "columns", metavar="COLUMN", multiple=True, help="Only this one; repeat it for more, in this order."
+)
 
 
 @click.command(short_help="Print rows, or write them to a file.")
@@ -36,7 +40,12 @@ columns_option = click.option("--columns", metavar="A,B", callback=_names, help=
 @click.option("--timestamp", metavar="TIME", help="The version at that time: 2013-06-24T00:00:00Z.")
 @columns_option
 @click.option("--where", metavar="SQL", help="Which rows: \"day >= 3 and shop in ('a', 'b')\".")
-@click.option("--order-by", metavar="A,B", callback=_names, help="Sort by these; else the order of files.")
+@click.option(
+    "--order-by",
+    metavar="COLUMN",
+    multiple=True,
+    help="Sort by it; repeat it for more. Without it the order of the files.",
+)
 @click.option(
     "--limit", type=click.IntRange(min=0), help=f"Rows at most, 0 for all; else {_FEW} as a table, all as a stream."
 )
@@ -49,9 +58,9 @@ def read(
     *,
     table: str,
     timestamp: str | None,
-    columns: tuple[str, ...] | None,
+    columns: tuple[str, ...],
     where: str | None,
-    order_by: tuple[str, ...] | None,
+    order_by: tuple[str, ...],
     limit: int | None,
     kind: str,
     output: Path | None,
@@ -64,13 +73,17 @@ def read(
     if as_json and (kind != "table" or output is not None):
         raise click.UsageError("--json prints one document; --format json writes rows, one a line")
     source = open_table(context, table)
+    if timestamp is not None and source.at is not None:
+        raise click.UsageError(f"{table} names a version; give that or --timestamp TIME, not both")
     if output is not None or kind != "table":
         version = source.open(timestamp=timestamp).version()
-        rows = source.batches(version=version, columns=columns, where=where, order_by=order_by)
-        _write(rows, _file_kind(kind, output), output, limit=limit, named=f"{source.uri}@{version}")
+        rows = source.batches(version=version, columns=columns or None, where=where, order_by=order_by or None)
+        _write(rows, _file_kind(kind, output), output, limit=limit, named=f"{source.name or source.uri}@{version}")
         return
     limit = _FEW if limit is None else limit
-    head = source.head(limit or None, timestamp=timestamp, columns=columns, where=where, order_by=order_by)
+    head = source.head(
+        limit or None, timestamp=timestamp, columns=columns or None, where=where, order_by=order_by or None
+    )
     if as_json:
         print_json(
             "lakemark.tables.read/1",
@@ -85,7 +98,7 @@ def read(
         return
     _print_rows(head.rows)
     if not head.complete:
-        click.echo(f"\nhint: there are more rows: lakemark tables read {table} --limit 0", err=True)
+        click.echo("\nhint: there are more rows: --limit 0 prints all", err=True)
 
 
 @click.command(short_help="List what each commit has added, removed and changed.")
@@ -102,7 +115,7 @@ def changes(
     table: str,
     from_version: int,
     to_version: int | None,
-    columns: tuple[str, ...] | None,
+    columns: tuple[str, ...],
     limit: int,
     as_json: bool,
 ) -> None:
@@ -113,7 +126,7 @@ def changes(
     import pyarrow as pa
 
     source = open_table(context, table)
-    feed = source.changes(from_version=from_version, to_version=to_version, columns=columns)
+    feed = source.changes(from_version=from_version, to_version=to_version, columns=columns or None)
     batches = list(_limited(feed, limit + 1 if limit else None))
     found = pa.Table.from_batches(batches, feed.schema)
     shown = found.slice(0, limit) if limit else found
@@ -185,7 +198,13 @@ def history(context: click.Context, *, table: str, limit: int, as_json: bool) ->
     shown = found[:limit]
     if as_json:
         print_json(
-            "lakemark.tables.history/1", {"table": source.uri, "commits": [_commit_document(one) for one in shown]}
+            "lakemark.tables.history/1",
+            {
+                "table": source.uri,
+                "name": source.name,
+                "commits": [_commit_document(one) for one in shown],
+                "complete": len(found) <= limit,
+            },
         )
     else:
         rows = [
@@ -193,7 +212,7 @@ def history(context: click.Context, *, table: str, limit: int, as_json: bool) ->
                 str(one.version),
                 rfc3339(one.timestamp_ms),
                 plain(one.operation or "-"),
-                "-" if one.added_rows is None else str(one.added_rows),
+                _rows_touched(one),
                 plain(one.commit.run_id or one.user or one.engine or "-"),
                 plain(one.commit.node or "-"),
                 plain(one.commit.message or "-"),
@@ -203,7 +222,7 @@ def history(context: click.Context, *, table: str, limit: int, as_json: bool) ->
         header = ("VERSION", "TIME", "OPERATION", "ROWS", "BY", "NODE", "MESSAGE")
         for line in table_lines(header, rows, width=terminal_width(), rigid=("VERSION", "TIME")):
             click.echo(line)
-    if len(found) > limit:
+    if len(found) > limit and not as_json:
         click.echo(f"\nhint: there are older ones: lakemark tables history {table} --limit {limit * 5}", err=True)
 
 
@@ -222,6 +241,7 @@ def _file_kind(kind: str, output: Path | None) -> str:
 def _write(rows: pa.RecordBatchReader, kind: str, output: Path | None, *, limit: int | None, named: str) -> None:
     import pyarrow as pa
 
+    from lakemark.cli.text import counted
     from lakemark.tables.reads.exports import Format, export, write_rows
 
     some = _limited(rows, limit or None)
@@ -230,7 +250,7 @@ def _write(rows: pa.RecordBatchReader, kind: str, output: Path | None, *, limit:
         sys.stdout.flush()
         return
     count = export(pa.RecordBatchReader.from_batches(rows.schema, some), output, kind=Format(kind))
-    click.echo(f"wrote {count} rows of {named} to {output}", err=True)
+    click.echo(f"wrote {counted(count, 'row')} of {named} to {output}", err=True)
 
 
 def _limited(rows: pa.RecordBatchReader, limit: int | None) -> Iterator[pa.RecordBatch]:
@@ -254,6 +274,18 @@ def _print_rows(rows: pa.Table) -> None:
     header = [plain(name) for name in rows.column_names]
     for line in table_lines(header, [[cell(value) for value in row.values()] for row in found], width=terminal_width()):
         click.echo(line)
+
+
+def _rows_touched(record: CommitRecord) -> str:
+    """Return how many rows a commit added, updated and deleted; rows that it only copied do not count."""
+    said = {
+        verb: int(count)
+        for verb, metrics in _TOUCHED.items()
+        if (count := next((record.metrics[name] for name in metrics if name in record.metrics), "")).isdigit()
+    }
+    if not said and record.added_rows is not None:
+        said = {"added": record.added_rows}
+    return ", ".join(f"{count:,} {verb}" for verb, count in said.items() if count) or ("0" if said else "-")
 
 
 def _commit_document(record: CommitRecord) -> Json:

@@ -29,10 +29,13 @@ __all__ = ["split"]
     help="How; without it by time if there is a --time-column, else by hash.",
 )
 @click.option(
-    "--parts",
-    metavar="NAME=SHARE,...",
+    "--part",
+    "parts",
+    metavar="NAME=SHARE",
+    multiple=True,
     required=True,
-    help="train=0.8,valid=0.1,test=0.1; by time also when each ends: train=2013-10-01T00:00:00Z,test=",
+    help="A part and its share: train=0.8; repeat it until all are 1. By time also when it ends, the last one never: "
+    "train=2013-10-01T00:00:00Z, test=",
 )
 @click.option("--salt", metavar="TEXT", default="", help="Another text gives another split by hash.")
 @click.option("--hashes", is_flag=True, help="Hash the rows of each part too.")
@@ -50,7 +53,7 @@ def split(
     on: tuple[str, ...],
     time_column: str | None,
     by: str | None,
-    parts: str,
+    parts: tuple[str, ...],
     salt: str,
     hashes: bool,
     check_leaks: bool,
@@ -89,15 +92,15 @@ def split(
         _write(made, output)
 
 
-def _parts(text: str) -> dict[str, Boundary]:
-    """Return what `NAME=SHARE,NAME=INSTANT,NAME=` says."""
+def _parts(texts: tuple[str, ...]) -> dict[str, Boundary]:
+    """Return what each `NAME=SHARE`, `NAME=INSTANT` or `NAME=` says."""
     found: dict[str, Boundary] = {}
-    for part in text.split(","):
+    for part in texts:
         name, equals, value = (word.strip() for word in part.partition("="))
         if not (name and equals):
-            raise click.UsageError(f"--parts {text}: {part!r} is not of the form NAME=SHARE")
+            raise click.UsageError(f"--part {part!r} is not of the form NAME=SHARE")
         if name in found:
-            raise click.UsageError(f"--parts {text}: {name!r} is there twice")
+            raise click.UsageError(f"--part {name!r} is there twice")
         try:
             found[name] = float(value) if value else None
         except ValueError:
@@ -107,6 +110,7 @@ def _parts(text: str) -> dict[str, Boundary]:
 
 def _write(made: Splits, folder: Path) -> None:
     from lakemark._base.errors import StorageError
+    from lakemark.cli.text import counted
     from lakemark.tables.reads.exports import Format, export
 
     try:
@@ -116,20 +120,20 @@ def _write(made: Splits, folder: Path) -> None:
     for name in made.names:
         file = folder / f"{name}.parquet"
         count = export(made.part(name), file, kind=Format.PARQUET)
-        click.echo(f"wrote {count} rows to {file}", err=True)
+        click.echo(f"wrote {counted(count, 'row')} to {file}", err=True)
 
 
 def _print(made: Splits, report: LeakReport | None) -> None:
-    from lakemark.cli.text import table, terminal_width
+    from lakemark.cli.text import counted, table, terminal_width
 
     parts = cast("Sequence[Mapping[str, Json]]", made.to_document()["parts"])
     rows = sum(made.counts.values())
     source = made.table
-    click.echo(f"{cell(source.name or source.uri)}@{made.version}, {rows} rows, by {_method(made)}")
+    click.echo(f"{cell(source.name or source.uri)}@{made.version}, {counted(rows, 'row')}, by {_method(made)}")
     lines = []
     for part in parts:
         count = made.counts[str(part["name"])]
-        line = [cell(part["name"]), str(count), f"{count / rows:.2%}" if rows else "-", cell(part["share"])]
+        line = [cell(part["name"]), f"{count:,}", f"{count / rows:.2%}" if rows else "-", cell(part["share"])]
         lines.append([*line, cell(part["until"]), *([cell(part["unordered"])] if made.hashes else [])])
     header = ("PART", "ROWS", "OF ALL", "SHARE", "UNTIL", *(["LMFP1"] if made.hashes else []))
     for text in table(header, lines, width=terminal_width()):
@@ -137,7 +141,7 @@ def _print(made: Splits, report: LeakReport | None) -> None:
     if report is not None:
         click.echo()
         for leak in report.leaks:
-            example = ", ".join(f"{cell(name)} {cell(value)}" for name, value in leak.examples[0].items())
+            example = ", ".join(f"{cell(name)}={value!r}" for name, value in leak.examples[0].items())
             click.echo(f"{leak.severity}: {cell(leak)}, for example {example}")
         if not report.leaks:
             click.echo("no leaks")

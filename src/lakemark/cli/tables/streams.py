@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lakemark.cli.tables.output import create_target, json_option, open_table, print_json, print_version
+from lakemark.cli.tables.output import create_target, json_option, known_names, open_table, print_json, print_version
 
 if TYPE_CHECKING:
     from lakemark._base.canonical import Json
@@ -95,10 +95,20 @@ def status(context: click.Context, *, sink: str, as_json: bool) -> None:
         )
         return
     if not found:
-        click.echo(f"no stream writes into {target.uri}\n\nhint: lakemark tables stream SOURCE {sink}", err=True)
+        click.echo(
+            f"no stream writes into {target.name or target.uri}\n\nhint: lakemark tables stream SOURCE {sink}", err=True
+        )
         return
+    names = known_names(context)
     rows = [
-        (plain(one.name), plain(one.source_uri), str(one.batch_id), _place(one), _lag(one), plain(one.problem or "-"))
+        (
+            plain(one.name),
+            plain(names.get(one.source_uri, one.source_uri)),
+            str(one.batch_id),
+            _place(one),
+            _lag(one),
+            plain(one.problem or "-"),
+        )
         for one in found
     ]
     for line in table_lines(("NAME", "SOURCE", "BATCH", "NEXT", "LAG", "PROBLEM"), rows, width=terminal_width()):
@@ -138,13 +148,11 @@ def _seconds(text: str) -> float:
 
 
 def _print_progress(batch: Progress) -> None:
-    from lakemark.cli.text import size
+    from lakemark.cli.text import counted, size
 
     first, last = batch.source_versions
     read = f"version {first}" if first == last else f"versions {first} to {last}"
-    counts = ", ".join(
-        f"{count} {noun}{'s' * (count != 1)}" for count, noun in ((batch.files, "file"), (batch.rows, "row"))
-    )
+    counts = f"{counted(batch.files, 'file')}, {counted(batch.rows, 'row')}"
     click.echo(
         f"batch {batch.batch_id}: {read}, {counts}, {size(batch.bytes)} -> version {batch.sink_version}",
         err=True,

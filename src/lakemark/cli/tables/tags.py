@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lakemark.cli.tables.output import json_option, open_table, print_json
+from lakemark.cli.tables.output import json_option, known_names, open_table, print_json
 from lakemark.cli.tables.pinned import deep_option, record_digests
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def tag(context: click.Context, *, table: str, name: str, comment: str, move: bo
     if as_json:
         print_json("lakemark.tables.tag/1", _document(record))
     else:
-        click.echo(f"{target.uri}@{record.tag} is version {record.version}")
+        click.echo(f"{target.name or target.uri}@{record.tag} is version {record.version}")
 
 
 @click.command(short_help="Take a name from a version of TABLE.")
@@ -59,7 +59,7 @@ def untag(context: click.Context, *, table: str, name: str, reason: str, as_json
     if as_json:
         print_json("lakemark.tables.untag/1", {"table": target.uri, "tag": name, "version": version})
     else:
-        click.echo(f"{name} no longer names {target.uri}@{version}", err=True)
+        click.echo(f"{name} no longer names {target.name or target.uri}@{version}", err=True)
 
 
 @click.command(short_help="List the tags.")
@@ -82,9 +82,10 @@ def tags(context: click.Context, *, table: str | None, as_json: bool) -> None:
     if not found:
         click.echo("there are no tags\n\nhint: lakemark tables tag TABLE@VERSION TAG sets one", err=True)
         return
+    names = known_names(context)
     rows = [
         (
-            plain(record.table_uri),
+            plain(names.get(record.table_uri, record.table_uri)),
             record.tag,
             str(record.version),
             rfc3339(record.created_ms),

@@ -116,7 +116,7 @@ class _Work:
 def _say(name: str, _table: Table, step: str) -> None:
     from lakemark.cli.text import plain
 
-    click.echo(f"{plain(name)}: {step}", err=True)
+    click.echo(f"{plain(name)}: {step} ...", err=True)
 
 
 def _catalog_names(workspace: Workspace) -> Sequence[str]:
@@ -128,16 +128,16 @@ def _catalog_names(workspace: Workspace) -> Sequence[str]:
 
 def _line(done: _Done, *, dry_run: bool) -> str:
     """Return what was done for one table, as one line."""
-    from lakemark.cli.text import plain, size
+    from lakemark.cli.text import counted, plain, size
 
     parts = []
     if done.compaction is not None:
-        merged = f"{len(done.compaction.merged)} files ({size(done.compaction.merged_bytes)})"
+        merged = f"{counted(len(done.compaction.merged), 'file')} ({size(done.compaction.merged_bytes)})"
         parts.append(f"{'merge' if dry_run else 'merged'} {merged} into {done.compaction.new_files}")
     if done.checkpoint is not None:
         parts.append(f"checkpoint of version {done.checkpoint}")
     if done.vacuum is not None and done.vacuum.deleted:
-        deleted = f"{len(done.vacuum.deleted)} files ({size(done.vacuum.deleted_bytes)})"
+        deleted = f"{counted(len(done.vacuum.deleted), 'file')} ({size(done.vacuum.deleted_bytes)})"
         parts.append(f"{'delete' if dry_run else 'deleted'} {deleted}")
     if done.errors:
         parts.append("failed")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lakemark.cli.tables.output import json_option, print_json
+from lakemark.cli.tables.output import json_option, known_names, print_json
 from lakemark.cli.tables.pinned import pins_of, proved_by, showing_progress, table_or_place
 
 if TYPE_CHECKING:
@@ -54,13 +54,15 @@ def verify(context: click.Context, *, table: str | None, deep: bool, as_json: bo
     if as_json:
         _print_document(held, gone, proofs if deep else None)
     else:
-        _print_lines(held, gone, proofs if deep else None)
+        _print_lines(held, gone, proofs if deep else None, names=known_names(context))
     if not all(version.state.is_whole for version in held):
         context.exit(1)
 
 
 def _print_document(
-    held: Sequence[VersionState], gone: Sequence[VersionState], proofs: Mapping[str, Sequence[str]] | None
+    held: Sequence[VersionState],
+    gone: Sequence[VersionState],
+    proofs: Mapping[str, Sequence[str]] | None,
 ) -> None:
     print_json(
         "lakemark.tables.verify/1",
@@ -94,10 +96,17 @@ def _document(version: VersionState, proofs: Mapping[str, Sequence[str]]) -> Jso
 
 
 def _print_lines(
-    held: Sequence[VersionState], gone: Sequence[VersionState], proofs: Mapping[str, Sequence[str]] | None
+    held: Sequence[VersionState],
+    gone: Sequence[VersionState],
+    proofs: Mapping[str, Sequence[str]] | None,
+    *,
+    names: Mapping[str, str],
 ) -> None:
     from lakemark.cli.text import plain, terminal_width
     from lakemark.cli.text import table as table_lines
+
+    def named(version: VersionState) -> str:
+        return f"{names.get(version.pin.table_uri, version.pin.table_uri)}@{version.pin.version}"
 
     if not (held or gone):
         click.echo(
@@ -106,7 +115,7 @@ def _print_lines(
         return
     rows = [
         (
-            plain(f"{version.pin.table_uri}@{version.pin.version}"),
+            plain(named(version)),
             str(version.state.status) if version.holders else "let go",
             plain(_said(version)),
             plain(", ".join(version.holders) or "-"),
@@ -120,12 +129,11 @@ def _print_lines(
     for version in held:
         runs = (proofs or {}).get(version.pin.manifest, ())
         if runs:
-            name = f"{version.pin.table_uri}@{version.pin.version}"
-            click.echo(plain(f"{name} has the very rows that {', '.join(runs)} read"), err=True)
+            click.echo(plain(f"{named(version)} has the very rows that {', '.join(runs)} read"), err=True)
     for version in held:
-        advice = _advice(version)
+        advice = _advice(version, name=named(version))
         if advice:
-            click.echo(plain(f"hint: {version.pin.table_uri}@{version.pin.version}: {advice}"), err=True)
+            click.echo(plain(f"hint: {named(version)}: {advice}"), err=True)
 
 
 def _print_first_looks(held: Sequence[VersionState]) -> None:
@@ -140,12 +148,11 @@ def _said(version: VersionState) -> str:
     return f"{detail}; {version.explanation}" if version.explanation else detail
 
 
-def _advice(version: VersionState) -> str:
+def _advice(version: VersionState, *, name: str) -> str:
     """Return what to do about a version that its table cannot read; empty where there is nothing to do."""
     from lakemark.tables.pinning.pins import PinStatus
 
-    state, pin = version.state, version.pin
-    name = f"{pin.table_uri}@{pin.version}"
+    state = version.state
     if state.status is PinStatus.READABLE:
         return ""
     if state.recoverable:

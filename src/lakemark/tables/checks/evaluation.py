@@ -116,7 +116,7 @@ def evaluate(engine: Engine, checks: Sequence[Check], rows: Rows) -> list[CheckR
             else:
                 results.append(_of_table(engine, check, rows))
         except QueryError as error:
-            raise _unasked(check, error) from error
+            raise _unasked(f"check {check.name!r}", error) from error
     return results
 
 
@@ -125,7 +125,8 @@ def _counts(engine: Engine, conditions: Mapping[str, str], view: str) -> Mapping
     try:
         (row,) = engine.fetch(f"SELECT {asked} FROM {quoted(view)}")  # noqa: S608 -- every name is quoted
     except QueryError as error:
-        raise InvalidInputError(f"a check cannot be asked: {error.message.splitlines()[0]}") from error
+        one = next((name for name, condition in conditions.items() if not _can_ask(engine, condition, view)), None)
+        raise _unasked("a check" if one is None else f"check {one!r}", error) from error
     return dict(zip(conditions, cast("tuple[int, ...]", row), strict=True))
 
 
@@ -248,6 +249,17 @@ def _line(names: Sequence[str], row: Sequence[object]) -> str:
     return text if len(text) <= _LONGEST_ROW else text[: _LONGEST_ROW - 1] + "…"
 
 
-def _unasked(check: Check, error: QueryError) -> InvalidInputError:
+def _can_ask(engine: Engine, condition: str, view: str) -> bool:
+    try:
+        engine.fetch(f"SELECT count(*) FILTER (WHERE {condition}) FROM {quoted(view)}")  # noqa: S608 -- names are quoted
+    except QueryError:
+        return False
+    return True
+
+
+def _unasked(which: str, error: QueryError) -> InvalidInputError:
     first = error.message.splitlines()[0] if error.message else "DuckDB refuses it"
-    return InvalidInputError(f"check {check.name!r} cannot be asked: {first}")
+    return InvalidInputError(
+        f"{which} cannot be asked: {first}",
+        hint="its bounds, values or pattern must suit the type of its column: lakemark tables schema TABLE lists them",
+    )

@@ -55,7 +55,24 @@ _TYPES = {
     "timestamp": pa.timestamp("us", "UTC"),
     "timestamp_ntz": pa.timestamp("us"),
 }
-_DECIMAL = re.compile(r"decimal\((\d+), *(\d+)\)")
+_ALIASES = {  # of SQL, and those that `lakemark tables schema` prints
+    "tinyint": "byte",
+    "smallint": "short",
+    "int": "integer",
+    "bigint": "long",
+    "int8": "byte",
+    "int16": "short",
+    "int32": "integer",
+    "int64": "long",
+    "float32": "float",
+    "float64": "double",
+    "bool": "boolean",
+    "text": "string",
+    "date32[day]": "date",
+    "timestamp[us, tz=UTC]": "timestamp",
+    "timestamp[us]": "timestamp_ntz",
+}
+_DECIMAL = re.compile(r"decimal(?:128)?\((\d+), *(\d+)\)")
 _DECIMAL_DIGITS = 38
 
 
@@ -203,7 +220,7 @@ def parse_columns(text: str) -> pa.Schema:
     ['day', 'amount']
     """
     fields = []
-    for part in re.split(r",(?![^(]*\))", text):
+    for part in re.split(r",(?![^(]*\))(?![^\[]*\])", text):
         name, colon, kind = (word.strip() for word in part.partition(":"))
         if not (name and colon):
             raise InvalidInputError(
@@ -224,6 +241,7 @@ def _type(text: str, column: str) -> pa.DataType:
         if not 1 <= precision <= _DECIMAL_DIGITS or scale > precision:
             raise InvalidInputError(f"column {column!r}: {text} has more digits than Delta's {_DECIMAL_DIGITS}")
         return pa.decimal128(precision, scale)
+    text = _ALIASES.get(text, text)
     if text not in _TYPES:
         close = nearest(text, _TYPES)
         raise InvalidInputError(

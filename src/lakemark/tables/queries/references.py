@@ -277,7 +277,9 @@ def _number(token: _Token) -> int | str:
 
 def _statement(text: str, tokens: Sequence[_Token]) -> exp.Expression:
     """Return the one statement, or refuse what is more than a question."""
-    first = tokens[0].text.upper() if tokens else "nothing"
+    if not tokens:
+        raise InvalidInputError("the query is empty", hint=_BOUND)
+    first = tokens[0].text.upper()
     if first not in _BEGINNINGS:
         close = nearest(first, _BEGINNINGS)
         raise InvalidInputError(

@@ -113,7 +113,8 @@ class StrictStream:
             self.failure = error
             raise
         except (pa.ArrowException, OSError) as error:
-            self.failure = InvalidInputError(f"the data cannot be read: {error}")
+            told = str(error).removeprefix("Invalid: ").partition(". Detail: Python exception")[0]
+            self.failure = InvalidInputError(f"the data cannot be read: {told}")
             raise
 
     def _column(self, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
@@ -223,7 +224,9 @@ def _storable_leaf(kind: pa.DataType, name: str) -> pa.DataType:
         return kind
     raise InvalidInputError(
         f"column {name!r} is of type {kind}, which Delta cannot store",
-        hint="give the column a type that it can store: number, text, boolean, date, timestamp, list, struct",
+        hint="it has no value to tell its type by: make the table with a schema (--schema), then append"
+        if types.is_null(kind)
+        else "give the column a type that it can store: number, text, boolean, date, timestamp, list, struct",
         column=name,
     )
 
@@ -439,6 +442,8 @@ def _check_columns(source: pa.Schema, target: pa.Schema, *, filled: Collection[s
         close = nearest(name, missing or target.names)
         said.append(f"column {name!r} is not in the table" + (f", did you mean {close!r}?" if close else ""))
     said += [f"column {name!r} is missing in the data" for name in missing]
+    if len(said) > _SHOWN:
+        said = [*said[:_SHOWN], f"{len(said) - _SHOWN} more"]
     raise InvalidInputError(
         "; ".join(said) + "\n" + _side_by_side(source, target),
         hint="rename, drop or add columns so that both sides match",

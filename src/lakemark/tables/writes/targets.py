@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from lakemark._base.errors import InvalidInputError
+from lakemark._base.errors import InvalidInputError, StorageError
+from lakemark.tables.log.manifest import local_folder
 from lakemark.tables.reading import TableReader
 
 __all__ = ["check_latest", "open_target", "refuse_binary_partitions", "refuse_identity"]
@@ -40,9 +42,17 @@ def open_target(target: TableReader) -> DeltaTable:
         For a table at a version, or one with identity columns, or one that is partitioned by binary values.
     NotFoundError
         If there is no table.
+    StorageError
+        If its folder may not be written.
     """
     check_latest(target)
     table = target.open()
+    folder = local_folder(table.table_uri)
+    if folder is not None and not all(os.access(place, os.W_OK) for place in (folder, folder / "_delta_log")):
+        raise StorageError(  # before delta-rs tries: a thread of its own would print a trace on its way out
+            f"no permission to write to {target.name or target.uri}: {folder} may only be read",
+            hint="look at who owns it, as whom you run",
+        )
     schema = pa.schema(table.schema().to_arrow())
     refuse_identity(schema, target.uri)
     refuse_binary_partitions(table.metadata().partition_columns, schema)
