@@ -17,6 +17,10 @@ __all__ = [
 ]
 
 
+_SHORT = 3
+_ALIKE, _ALIKE_SHORT = 0.6, 0.5  # half of a longer word alike is chance: create is not what frobnicate means
+
+
 class LakemarkError(Exception):
     """Something went wrong that a person can act on.
 
@@ -97,10 +101,12 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     --------
     >>> nearest("flihgts", ["flights", "planes"])
     'flights'
+    >>> nearest("frobnicate", ["create", "list"]) is None
+    True
     """
     candidates = list(candidates)
     longer = [candidate for candidate in candidates if word and candidate.startswith(word)]
     if len(longer) == 1:
         return longer[0]
-    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=_ALIKE if len(word) > _SHORT else _ALIKE_SHORT)
     return found[0] if found else None

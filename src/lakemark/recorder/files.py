@@ -67,8 +67,6 @@ class Files:
     def read(self, path: str, *, via: str) -> None:
         """Write down that a file is read, with its content as it is now, unless that is known already.
 
-        A file of a table that was opened is not: its version is what is recorded, and what is pinned.
-
         Parameters
         ----------
         path : str
@@ -77,8 +75,6 @@ class Files:
             The reader: `"open"`, `"pandas.read_csv"`.
         """
         path = os.path.abspath(path)
-        if path.startswith(self._tables or "\0"):
-            return
         try:
             status = os.stat(path)
         except OSError:

@@ -298,3 +298,12 @@ def test_nothing_is_seen_after_uninstall(lab: Lab) -> None:
 
 
 # what a replay answers
+
+
+def test_the_files_of_a_table_that_lakemark_reads_are_no_files_of_the_run(lab: Lab) -> None:
+    """Its version is recorded and pinned; to keep its files a second time would double the storage."""
+    uri = lake(lab.elsewhere / "lake", versions=2)
+    seen = lab.run(f"import lakemark\nassert lakemark.table({uri!r}).read().num_rows == 6")
+    assert [row["version"] for row in seen.of("read_table")] == [1]
+    assert seen.of("read_file") == []
+    assert list((lab.home / "objects").rglob("*")) != []  # the manifest

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +62,13 @@ def test_failures_are_ours(tmp_path: Path) -> None:
         scratch.rows("SELECT * FROM nothing")
     with pytest.raises(StorageError, match="no folder for temporary files"):
         Scratch(tmp_path / "nowhere")
+
+
+def test_ctrl_c_ends_a_query() -> None:
+    with Scratch() as scratch:
+        later = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        later.start()
+        with pytest.raises(KeyboardInterrupt):
+            scratch.rows("SELECT sum(sin(a.range)) FROM range(100000) a, range(10000000) b")
+        later.join()
+        assert scratch.rows("SELECT 1") == [(1,)]

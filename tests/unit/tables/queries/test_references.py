@@ -85,7 +85,7 @@ def test_a_place_in_the_new_text_is_one_in_the_old() -> None:
         ("with a as (select 1) insert into t from a", "INSERT is refused"),
         ("select 1 into t", "INTO is refused"),
         ("selct 1", "did you mean SELECT"),
-        ("", "NOTHING is refused"),
+        ("", "the query is empty"),
         ("select 1; select 2", "2 statements"),
         ("select x version as of 3 from t", "line 1, column 10: 'version as of 3' stands behind no table"),
         ("select * from t version as of x", "VERSION needs a number or 'a tag', not 'x'"),
