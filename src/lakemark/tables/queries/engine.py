@@ -8,6 +8,7 @@ to a temporary folder of its own.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from lakemark.tables.quoting import literal, quoted
 
 __all__ = ["NO_VALUE", "Engine", "QueryError", "duck_type"]
 
+_GONE = re.compile(r'No files found that match the pattern "(.*)"')
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What the name of a folder says where the partition's value is null."""
@@ -241,8 +243,11 @@ class Engine:
                 hint="give it more memory (memory_limit), or put TMPDIR on a larger disk",
             )
         if said.get("exception_type") in {"IO", "HTTP", "Permission"} or isinstance(error, duckdb.IOException):
+            gone = _GONE.search(message)
             return StorageError(
-                f"the query could not read: {message.splitlines()[0]}",
+                f"the query could not read: {message.splitlines()[0]}"
+                if gone is None
+                else f"a data file of a version that the query reads is gone, a vacuum may have deleted it: {gone[1]}",
                 hint="lakemark tables pins says which pinned versions are whole",
             )
         position = said.get("position")

@@ -244,7 +244,7 @@ def test_files_beside_the_tables_are_out_of_reach(tmp_path: Path, resolve: Resol
 def test_a_data_file_that_is_gone(table: Table, resolve: Resolve, temporary: Path) -> None:
     for path in Path(table.uri).glob("*.parquet"):
         path.unlink()
-    with pytest.raises(StorageError, match="could not read"):
+    with pytest.raises(StorageError, match="is gone, a vacuum may have deleted it"):
         sql("select * from sales", resolve=resolve)
     assert list(temporary.iterdir()) == []
 
