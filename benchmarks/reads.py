@@ -7,9 +7,9 @@ in any order. Both of those and the raw scan are printed.
 
 Memory is constant if a table with four times the rows takes no more than a quarter more at its peak, streamed.
 
-Opening is measured in CPU milliseconds in this process, on tables as Lakemark makes them whose every commit replaced the one file, at the
-worst moment: as many commits as there can be since the last checkpoint. Beside it a whole command, and the same table
-with the checkpoints of a table that `deltalake` makes.
+Opening is measured in CPU milliseconds in this process, on tables as Lakemark makes them whose every commit replaced
+the one file, at the worst moment: as many commits as there can be since the last checkpoint. Beside it a whole command,
+and the same table with the checkpoints of a table that `deltalake` makes.
 
 It exits with 1 where a budget is missed. Run: `python benchmarks/reads.py [--rows N] [--rounds N] [--commits N]`.
 """

@@ -164,7 +164,7 @@ class Names:
 
     def _remember(self, catalog: _Catalog, known: NamedTable) -> None:
         with self._recording.quiet():
-            names = cast("_NamesModule", importlib.import_module("lakemark.tables.naming.names"))
+            names = cast("_NamesModule", _of_tables("naming.names"))
             key = names.parse_name(known.name or "")
             if catalog.store.get(key) is None:
                 catalog.store.add(
@@ -187,7 +187,7 @@ class Names:
             return ask()
         known = self._known.get(text)
         if known is not None:
-            tables = cast("_TableModule", importlib.import_module("lakemark.tables.table"))
+            tables = cast("_TableModule", _of_tables("table"))
             table = tables.Table(known.uri, at=known.at, name=known.name)
         else:
             # that the catalog looks at a table is no read of the script's
@@ -200,7 +200,7 @@ class Names:
         def version_at(table: _Table, timestamp: datetime | str) -> object:
             if self._recording.is_ours():
                 return original(table, timestamp)
-            times = cast("_TimesModule", importlib.import_module("lakemark.tables.log.timestamps"))
+            times = cast("_TimesModule", _of_tables("log.timestamps"))
             uri = self._name_of(table.uri)
             text = f"{uri}@{rfc3339(times.milliseconds(timestamp))}"
             known = self._known.get(text)
@@ -248,5 +248,10 @@ class Names:
 
 
 def _dotted(found: _Record) -> str:
-    names = cast("_NamesModule", importlib.import_module("lakemark.tables.naming.names"))
+    names = cast("_NamesModule", _of_tables("naming.names"))
     return names.dotted((found.catalog, found.schema, found.name))
+
+
+def _of_tables(name: str) -> ModuleType:
+    """Return a module that is loaded by now, or with the next line that the script runs."""
+    return importlib.import_module(f"lakemark.tables.{name}")

@@ -319,12 +319,16 @@ class World:
         return _rest(path, self.own_folders) is not None or self._is_temporary(path)
 
     def _inside_table(self, name: str) -> str | None:
-        """Return where a file or folder of a pinned table really is; what no pin has, where it was."""
+        """Return where a file or folder of a pinned table really is; what no pin has, where it was.
+
+        The log of a version that was rebuilt is not the old one: its only commit adds all files.
+        """
         found = []
         for pin in self.redirect.tables if self.redirect is not None else ():
             rest = _rest(name, (pin.uri,))
             if rest is not None and pin.uri not in self._written and (folder := local_path(pin.open_uri)) is not None:
-                found.append(folder.rstrip("/") + rest)
+                is_new_log = rest.startswith("/_delta_log/") and pin.open_uri != pin.uri
+                found.append(name if is_new_log else folder.rstrip("/") + rest)
         return next(filter(os.path.lexists, [*found, name]), found[0]) if found else None
 
     def _pins(self, uri: str) -> list[PinnedTable]:

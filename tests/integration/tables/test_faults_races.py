@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 
 from lakemark._base.errors import ConflictError, LakemarkError
 from lakemark.tables.checks.rules import Check, RowCount
-from lakemark.tables.checks.running import add_check
+from lakemark.tables.checks.running import add_check, declared_checks
 from lakemark.tables.table import Table
 from lakemark.tables.upkeep.compaction import compact_small_files
 from lakemark.tables.upkeep.maintenance import checkpoint, compact, z_order
@@ -150,6 +150,13 @@ def test_what_was_opened_before_another_change(first: str, course: Course) -> No
             assert state(uri) in allowed, (first, second, turn, error)
             shutil.rmtree(uri)
     assert raced or first in {"vacuum", "checkpoint"}  # which open it in their own way
+
+
+def test_a_check_and_rows_that_break_it_never_both_win(course: Course) -> None:
+    uri = course.copy()
+    assert isinstance(perform("check", Raced(uri, 1, "append")), ConflictError)
+    assert declared_checks(Table(uri).open()) == ()
+    assert Table(uri).count() == 12
 
 
 WORKER = """

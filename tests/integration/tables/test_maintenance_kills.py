@@ -62,7 +62,8 @@ def run_and_kill(code: str, *arguments: object, seconds: float) -> list[str]:
 
 
 def data_files(table: Table) -> set[str]:
-    return {file.path for file in TableFiles(table.uri).list() if file.path.endswith(".parquet")}
+    found = {file.path for file in TableFiles(table.uri).list() if file.path.endswith(".parquet")}
+    return {path for path in found if not path.startswith("_delta_log/")}
 
 
 def pin(table: Table, version: int) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 """For every commit of ours: else `deltalake` deletes the commits of a table that nobody has protected."""
 
 _RUN_ID, _NODE, _MESSAGE = "lakemark.run_id", "lakemark.node", "lakemark.message"
+_USER = "userName"  # as Spark writes it
 _WRITTEN = ("num_added_rows", "numOutputRows", "num_output_rows", "numTargetRowsInserted")
 _Read: TypeAlias = Callable[[int], tuple[bytes, int] | None]
 _READERS, _AT_ONCE = 16, 256  # threads, for storage that answers late, and commits
@@ -47,10 +49,18 @@ class Commit:
     message: str | None = None
 
     def properties(self) -> CommitProperties:
-        """Return it as `deltalake` takes it; where it names no run, the run that this process works for is named."""
+        """Return it as `deltalake` takes it, with the user; where it names no run, that of this process is named."""
         writer = current_writer()
-        said = {_RUN_ID: self.run_id or writer.run_id, _NODE: self.node or writer.node, _MESSAGE: self.message}
+        run_id, node = self.run_id or writer.run_id, self.node or writer.node
+        said = {_USER: _user_name(), _RUN_ID: run_id, _NODE: node, _MESSAGE: self.message}
         return CommitProperties(custom_metadata={name: value for name, value in said.items() if value is not None})
+
+
+def _user_name() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return None
 
 
 def commit_properties(
@@ -134,7 +144,7 @@ def read_record(entry: Mapping[str, object]) -> CommitRecord:
         engine=text("engineInfo") or "",
         parameters=texts("operationParameters"),
         metrics=texts("operationMetrics"),
-        user=text("userName") or text("userId") or "",
+        user=text(_USER) or text("userId") or "",
     )
 
 

@@ -148,10 +148,10 @@ def parse_name(text: str) -> TableKey:
     >>> parse_name("orders"), parse_name("eu.`Big Sales`.orders")
     (('main', 'default', 'orders'), ('eu', 'big sales', 'orders'))
     """
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text).lower()  # before the look: some small letters are two signs
     if _NAME.fullmatch(text) is None:
         raise InvalidInputError(f"{text!r} is no name of a table: {_wrong(text)}", hint=_ALLOWED)
-    parts = [part.strip("`").lower() for part in _PARTS.findall(text)]
+    parts = [part.strip("`") for part in _PARTS.findall(text)]
     for part in parts:
         if len(part.encode()) > _LONGEST:
             raise InvalidInputError(f"{part[:20] + '…'!r} is longer than {_LONGEST} bytes", hint=_ALLOWED)

@@ -167,15 +167,12 @@ class RemoteDestination:
 
 
 def _begin_log_at(version: int, folder: Path) -> None:
-    """Give the only version of a table another number: a log may begin with a checkpoint, without the commits before.
-
-    There is no commit of that number either: nobody shall take all files for what it has added.
-    """
+    """Give the only version of a table another number: a log may begin with a checkpoint, without what was before."""
     log = folder / "_delta_log"
     with translated(str(folder)):
         DeltaTable(folder).create_checkpoint()
-    (log / f"{0:020}.checkpoint.parquet").rename(log / f"{version:020}.checkpoint.parquet")
-    (log / f"{0:020}.json").unlink()
+    for kind in ("json", "checkpoint.parquet"):
+        (log / f"{0:020}.{kind}").rename(log / f"{version:020}.{kind}")
     (log / "_last_checkpoint").unlink()  # it names the old number, and is not needed
 
 

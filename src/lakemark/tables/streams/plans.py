@@ -9,8 +9,9 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from lakemark.tables.log.manifest import ManifestFile
+from lakemark.tables.reads.ahead import read_ahead
 from lakemark.tables.streams.offsets import Offset
-from lakemark.tables.streams.rows import SourceFile, read_ahead
+from lakemark.tables.streams.rows import SourceFile
 
 __all__ = ["Gathering", "Limits", "Plan", "ReadRows"]
 

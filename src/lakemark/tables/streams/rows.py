@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,7 +14,7 @@ from lakemark.tables.reading import TableReader
 from lakemark.tables.reads.changefeed import CHANGE_COLUMNS, check_recorded, commit_changes
 from lakemark.tables.reads.scan import scan_files
 
-__all__ = ["SourceFile", "read_ahead", "read_changes", "read_files", "read_snapshot_changes"]
+__all__ = ["SourceFile", "read_changes", "read_files", "read_snapshot_changes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +23,6 @@ class SourceFile:
 
     version: int
     entry: ManifestFile
-
-
-def read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield batches that a thread of its own reads, one ahead.
-
-    Notes
-    -----
-    `deltalake` pulls what it writes from inside its own event loop, and no call of `deltalake` may begin there: it
-    would panic. So readers that it is part of run in another thread.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="lakemark-stream") as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
 
 
 def read_files(table: DeltaTable, files: Sequence[SourceFile]) -> Iterator[pa.RecordBatch]:

@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 
 from lakemark._base.errors import InvalidInputError, LakemarkError, nearest
 from lakemark.tables.fingerprint import ArrowStream
+from lakemark.tables.reads.ahead import read_ahead
 
 __all__ = ["StrictStream", "always_fits", "arrow_reader", "check_case", "is_hard_to_partition", "storable_schema"]
 
@@ -100,7 +101,7 @@ class StrictStream:
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the reader to write from; it can be read once."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
+        return pa.RecordBatchReader.from_batches(self.schema, read_ahead(self.batches()))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches that `reader` hands on; they can be had once."""

@@ -103,3 +103,14 @@ def test_columns() -> None:
 def test_columns_that_are_none(text: str, problem: str) -> None:
     with pytest.raises(InvalidInputError, match=problem):
         parse_columns(text)
+
+
+@pytest.mark.parametrize("text", ["Straße", "ΌΔΟΣ", "ǅ", "é", "e\u0301", "数据.表", "`Ä ö`.x"])
+def test_a_name_in_full_is_the_same_name(text: str) -> None:
+    name = parse_name(text)
+    assert parse_name(dotted(name)) == parse_name(brief(name)) == name
+
+
+def test_a_letter_that_is_two_signs_when_small_is_none() -> None:
+    with pytest.raises(InvalidInputError, match="no name of a table"):
+        parse_name("İstanbul")  # else nothing would find the table again
