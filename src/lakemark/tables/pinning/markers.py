@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 from lakemark._base.canonical import canonical
 from lakemark._base.clock import now_ms, rfc3339
-from lakemark._base.errors import LakemarkError, StorageError
+from lakemark._base.errors import LakemarkError, NotFoundError, StorageError
 from lakemark._base.hashing import sha256_bytes
 from lakemark.config.home import Home
 from lakemark.config.identity import home_identity
@@ -139,9 +139,7 @@ def unmark(files: TableFiles, digest: str, *, home: str) -> None:
         path = _path(orphan, _MANIFEST)
         try:
             data = files.read(path)
-        except LakemarkError:
-            if files.exists(path):
-                raise
+        except NotFoundError:  # another home lets go at this moment, and sees to it
             continue
         files.delete(path)
         if markers(files).get(orphan):  # a home took hold meanwhile

@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 from lakemark._base.errors import InvalidInputError, LakemarkError, nearest
 from lakemark.tables.fingerprint import ArrowStream
 from lakemark.tables.reads.ahead import read_ahead
+from lakemark.tables.writes.together import together
 
 __all__ = ["StrictStream", "always_fits", "arrow_reader", "check_case", "is_hard_to_partition", "storable_schema"]
 
@@ -101,7 +102,7 @@ class StrictStream:
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the reader to write from; it can be read once."""
-        return pa.RecordBatchReader.from_batches(self.schema, read_ahead(self.batches()))
+        return pa.RecordBatchReader.from_batches(self.schema, read_ahead(together(self.batches())))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches that `reader` hands on; they can be had once."""
