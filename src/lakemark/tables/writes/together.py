@@ -14,7 +14,7 @@ import pyarrow as pa
 __all__ = ["MOST_BYTES", "together"]
 
 MOST_BYTES = 1 << 30
-"""How much is put together at most, as Arrow: it is in memory twice for a moment. Beyond it batches may change places."""
+"""How much is put together at most, as Arrow; it is in memory twice for a moment. Beyond it batches may swap places."""
 
 
 def together(batches: Iterator[pa.RecordBatch], *, most_bytes: int = MOST_BYTES) -> Iterator[pa.RecordBatch]:
