@@ -256,3 +256,18 @@ def test_a_cleaned_log_says_what_is_left(cleaned: tuple[Table, list[bytes]]) -> 
     ):
         table.read(version=1)
     assert table.read(version=3)["x"].to_pylist() == [3]
+
+
+@pytest.mark.parametrize("name", ["t[1]", "a%20b", "x^", "a|b"])
+def test_folders_that_deltalake_cannot_write_to_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError, match="a table's folder may not have"):
+        Table(tmp_path / name).create(pa.table({"x": [1]}))
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a?b", "x{1}", "a'b", "a<b"])
+def test_folders_with_odd_names_are_fine(tmp_path: Path, name: str) -> None:
+    table = Table(tmp_path / name)
+    table.create(pa.table({"x": [1]}))
+    table.append(pa.table({"x": [2]}))
+    assert table.read()["x"].to_pylist() == [1, 2]

@@ -25,7 +25,13 @@ from lakemark.tables.writes.guards import Guarded, admit
 from lakemark.tables.writes.properties import PROPERTIES, check_properties
 from lakemark.tables.writes.retries import is_replayable, retried
 from lakemark.tables.writes.schemas import generated_schema, merged_schema
-from lakemark.tables.writes.targets import check_latest, open_target, refuse_binary_partitions, refuse_identity
+from lakemark.tables.writes.targets import (
+    check_folder,
+    check_latest,
+    open_target,
+    refuse_binary_partitions,
+    refuse_identity,
+)
 
 __all__ = ["Layout", "append", "create", "overwrite", "rewrite"]
 
@@ -75,6 +81,7 @@ class _Write:
 def create(target: TableReader, data: ArrowStream | pa.Schema, layout: Layout, *, commit: Commit | None = None) -> int:
     """Make a table and return its version; the public face is `Table.create`."""
     check_latest(target)
+    check_folder(target.uri)
     check_properties(layout.properties or {})
     rows = None if isinstance(data, pa.Schema) else arrow_reader(data)
     schema = data if rows is None else rows.schema

@@ -12,9 +12,10 @@ from lakemark._base.errors import InvalidInputError, StorageError
 from lakemark.tables.log.manifest import local_folder
 from lakemark.tables.reading import TableReader
 
-__all__ = ["check_latest", "open_target", "refuse_binary_partitions", "refuse_identity"]
+__all__ = ["check_folder", "check_latest", "open_target", "refuse_binary_partitions", "refuse_identity"]
 
 _IDENTITY = b"delta.identity."
+_UNWRITABLE = "%[]^|"
 
 
 def check_latest(target: TableReader) -> None:
@@ -46,6 +47,7 @@ def open_target(target: TableReader) -> DeltaTable:
         If its folder may not be written.
     """
     check_latest(target)
+    check_folder(target.uri)
     table = target.open()
     folder = local_folder(table.table_uri)
     if folder is not None and not all(os.access(place, os.W_OK) for place in (folder, folder / "_delta_log")):
@@ -57,6 +59,23 @@ def open_target(target: TableReader) -> DeltaTable:
     refuse_identity(schema, target.uri)
     refuse_binary_partitions(table.metadata().partition_columns, schema)
     return table
+
+
+def check_folder(uri: str) -> None:
+    """Raise for a folder that `deltalake` cannot write to: it panics, or puts the files into another folder.
+
+    Raises
+    ------
+    InvalidInputError
+        It names the character.
+    """
+    folder = local_folder(uri)
+    wrong = [character for character in str(folder or "") if character in _UNWRITABLE]
+    if wrong:
+        raise InvalidInputError(
+            f"{uri}: a table's folder may not have {wrong[0]!r} in its path, deltalake cannot write there",
+            hint=f"take a path without {' '.join(_UNWRITABLE)}",
+        )
 
 
 def refuse_identity(schema: pa.Schema, uri: str) -> None:
