@@ -12,6 +12,8 @@ import pyarrow.parquet
 from tests.integration.recorder.lab import ROWS, Lab, lake
 
 from lakemark.recorder.plan import PinnedTable, Redirect
+from lakemark.tables.log.manifest import observe
+from lakemark.tables.pinning.clones import rebuild
 
 
 def test_a_replay_answers_with_the_pinned_versions(lab: Lab) -> None:
@@ -48,15 +50,16 @@ def test_a_replay_answers_with_the_pinned_versions(lab: Lab) -> None:
 
 def test_a_version_that_was_rebuilt_elsewhere_keeps_its_number(lab: Lab) -> None:
     uri = lake(lab.project / "lake", versions=2)
-    deltalake.write_deltalake(lab.top / "rebuilt", deltalake.DeltaTable(uri, version=1).to_pyarrow_table())
+    manifest = observe(deltalake.DeltaTable(uri, version=1)).to_json()
     script = """
         from deltalake import DeltaTable
         table = DeltaTable(PROJECT / "lake")
         print(table.version(), table.to_pandas().shape)
         """
     recorded = lab.run(script)
+    rebuild(manifest, lab.top / "rebuilt", numbered=True)
     shutil.rmtree(uri)
-    pins = (PinnedTable(uri, None, 1, str(lab.top / "rebuilt"), 0),)
+    pins = (PinnedTable(uri, None, 1, str(lab.top / "rebuilt"), 1),)
     replayed = lab.replay(recorded, script, tables=pins)
     assert replayed.output == recorded.output
     assert [(row["uri"], row["version"]) for row in replayed.of("read_table")] == [(uri, 1)]
