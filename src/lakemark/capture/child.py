@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import IO
 
 import lakemark
+from lakemark._base.writer import RUN_FOLDER_VARIABLE
 from lakemark.recorder.plan import Plan, write_plan
 
-__all__ = ["RUN_FOLDER_VARIABLE", "instrumented", "run_child"]
-
-RUN_FOLDER_VARIABLE = "LAKEMARK_RUN_FOLDER"
-"""Names the spool folder of the run to the fluent API inside the process."""
+__all__ = ["instrumented", "run_child"]
 
 _PACKAGE = Path(lakemark.__file__).parent
 

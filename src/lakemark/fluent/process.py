@@ -38,7 +38,7 @@ from lakemark.recorder.secrets import redact_argv
 from lakemark.tracking.processes import process_start
 from lakemark.tracking.spool import EVENTS_NAME, read_events
 
-__all__ = ["RUN_FOLDER_VARIABLE", "ActiveRuns"]
+__all__ = ["ActiveRuns"]
 
 
 class _Capture(Protocol):

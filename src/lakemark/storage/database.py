@@ -11,6 +11,7 @@ import fcntl
 import importlib
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ class Database:
         self._engine = create_engine(_url(path))
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
+        # who forgets to close it leaves no open file; at exit the system does that, also for a forked child
+        weakref.finalize(self, self._engine.dispose).atexit = False
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
